@@ -1,0 +1,46 @@
+"""The tree of things that can go wrong.
+
+A message says what was wrong, what was expected and what to do. It never holds a password or a prompt.
+"""
+
+from __future__ import annotations
+
+
+class LlmSqlError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class SettingsError(LlmSqlError, ValueError):
+    """A setting is wrong: which one, what was given, what is allowed."""
+
+
+class DriverMissingError(SettingsError):
+    """The database URL needs a driver that is not installed; the message says what to install."""
+
+
+class StoreError(LlmSqlError):
+    """The database did not take the rows."""
+
+
+class DatabaseUnavailableError(StoreError):
+    """A transient fault (not reachable, busy, full, read-only, timed out): the same rows may succeed later."""
+
+
+class SchemaError(StoreError):
+    """The tables are not the version this package writes; `otel-llm-sql migrate` or an upgrade is needed."""
+
+
+class RejectedRowsError(StoreError):
+    """The database refuses these rows whatever the weather: they are to be isolated, not retried."""
+
+
+class QueryError(LlmSqlError):
+    """A question could not be answered."""
+
+
+class NotReadOnlyError(QueryError):
+    """The SQL would change something, or is more than one statement."""
+
+
+class QueryTimeoutError(QueryError):
+    """The statement ran longer than the query timeout."""

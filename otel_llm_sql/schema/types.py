@@ -1,0 +1,116 @@
+"""Column types that mean the same on every database.
+
+Each takes and gives plain values: UUIDs are canonical 36-character text, JSON is Python values, times are aware UTC
+datetimes with microseconds. The writer's bulk routes bypass the conversions and send the text that these types store.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
+
+_MYSQL = ("mysql", "mariadb")
+
+
+class _MariaDBUuid(UserDefinedType[str]):
+    """MariaDB's own UUID (10.7 and newer): 16 bytes, read and written as text."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_kw: Any) -> str:
+        return "UUID"
+
+
+class Uuid(TypeDecorator[str]):
+    """A UUID as canonical text: native on PostgreSQL and MariaDB, 36 characters elsewhere."""
+
+    impl = sa.String(36)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.UUID(as_uuid=False))
+        if dialect.name in _MYSQL:
+            version = getattr(dialect, "server_version_info", None) or ()
+            if getattr(dialect, "is_mariadb", False) and version >= (10, 7):
+                return dialect.type_descriptor(_MariaDBUuid())
+            return dialect.type_descriptor(mysql.CHAR(36, charset="ascii", collation="ascii_bin"))
+        return dialect.type_descriptor(sa.String(36))
+
+
+class Timestamp(TypeDecorator[datetime]):
+    """A moment in UTC with microseconds: TIMESTAMPTZ, DATETIME(6), or ISO text on SQLite."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(sa.DateTime(timezone=True))
+        if dialect.name in _MYSQL:
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(sa.DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        value = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class _JsonB(UserDefinedType[Any]):
+    """JSONB without SQLAlchemy's own (de)serialising: ours is the same on every driver."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_kw: Any) -> str:
+        return "JSONB"
+
+
+class _Json(UserDefinedType[Any]):
+    cache_ok = True
+
+    def get_col_spec(self, **_kw: Any) -> str:
+        return "JSON"
+
+
+class Json(TypeDecorator[Any]):
+    """Strict JSON: JSONB on PostgreSQL, the JSON type elsewhere."""
+
+    impl = _Json
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(_JsonB() if dialect.name == "postgresql" else _Json())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else orjson.dumps(value).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return orjson.loads(value) if isinstance(value, str | bytes) else value
+
+
+def long_text() -> TypeEngine[str]:
+    """Text of any length: TEXT, but LONGTEXT on MySQL, whose TEXT ends at 64 kB."""
+    return sa.Text().with_variant(mysql.LONGTEXT(), *_MYSQL)
+
+
+def bounded(length: int = 255) -> TypeEngine[str]:
+    """Text that may stand in an index."""
+    return sa.String(length)
+
+
+def hexadecimal(length: int) -> TypeEngine[str]:
+    """Trace and span ids: lower-case hex of a fixed length."""
+    return sa.CHAR(length).with_variant(mysql.CHAR(length, charset="ascii", collation="ascii_bin"), *_MYSQL)
