@@ -1,8 +1,24 @@
-"""One frozen Settings, read once: from arguments, then the environment, then defaults."""
+"""One frozen Settings, read once: from arguments, then the environment, then defaults.
+
+Nothing here opens, creates or imports a database. No message shows a password.
+"""
 
 from __future__ import annotations
 
+import logging
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from otel_llm_sql import environment_variables as variables
+from otel_llm_sql.errors import SettingsError
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +27,7 @@ class Settings:
 
     Attributes:
         url: database URL for writing and for sync queries, as given; it may hold pool settings in its query string.
-        async_url: database URL for async queries, as given.
+        async_url: database URL for async queries, as given; None for the database of `url`.
         schema: PostgreSQL schema that holds the tables, None for the connection's default.
         capture_content: False stores messages without their content.
         workspace: workspace for sessions whose telemetry names none.
@@ -30,3 +46,153 @@ class Settings:
     timeout: float = 10.0
     backlog_bytes: int = 64 * 1024 * 1024
     query_timeout: float = 60.0
+
+    def __repr__(self) -> str:
+        shown = ((name, getattr(self, name)) for name in self.__slots__)
+        texts = (f"{name}={mask(value) if name.endswith('url') and value else value!r}" for name, value in shown)
+        return f"Settings({', '.join(texts)})"
+
+
+def load(**arguments: Any) -> Settings:
+    """Read the settings: arguments, then `OTEL_EXPORTER_LLM_SQL_*`, then `CONNECTION_STRING`, then defaults.
+
+    The first of these places that names a database names both of its URLs, so that an argument is never joined with
+    an async URL of another database from the environment.
+
+    Args:
+        **arguments: any field of `Settings`; `db_uri` and `async_db_uri` are other names of `url` and `async_url`.
+            Values may be text (declarative configuration). None and empty text count as not given; unknown names are
+            logged and ignored.
+
+    Raises:
+        SettingsError: a value is not allowed, or no default database can be found.
+    """
+    known = {_ALIASES.get(name, name): value for name, value in arguments.items() if _given(value)}
+    for name in sorted(known.keys() - _SETTINGS.keys()):
+        _logger.warning("unknown setting %r is ignored; known are: %s", name, ", ".join(_SETTINGS))
+    places = (_from_arguments(known), _from_environment(_OURS), _from_environment(_SEED))
+    values: dict[str, Any] = {}
+    for place in places:
+        missing = {name: value for name, value in place.items() if name not in values}
+        if values.keys() & _URLS:
+            missing = {name: value for name, value in missing.items() if name not in _URLS}
+        values |= missing
+    values.setdefault("url", values.get("async_url") or default_url())
+    return Settings(**values)
+
+
+def default_url() -> str:
+    """URL of the embedded database: a SQLite file in the user's data directory, which is not created here."""
+    return f"sqlite:///{_data_directory() / 'otel-llm-sql' / 'llm.db'}"
+
+
+def mask(url: str) -> str:
+    """A database URL fit for a message: user, password and secrets in the query string are hidden."""
+    scheme, separator, rest = str(url).partition("://")
+    if not separator or not re.fullmatch(r"[\w+.-]+", scheme):
+        return "(no URL)"
+    location, question, query = rest.rpartition("?") if "?" in rest.rpartition("@")[2] else (rest, "", "")
+    credentials, at, host = location.rpartition("@")
+    query = re.sub(r"(?i)(\w*(?:pass|pwd|secret|token|key)\w*)=[^&]*", r"\1=***", query)
+    return f"{scheme}://{'***' if credentials else ''}{at}{host}{question}{query}"
+
+
+def _data_directory() -> Path:
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise SettingsError(
+            f"no home directory for the default database: set {variables.OTEL_EXPORTER_LLM_SQL_URL}"
+        ) from error
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support"
+    name, default = (
+        ("LOCALAPPDATA", ("AppData", "Local")) if sys.platform == "win32" else ("XDG_DATA_HOME", (".local", "share"))
+    )
+    given = Path(os.environ.get(name, ""))
+    # The XDG specification: a relative path is invalid and is to be ignored.
+    return given if given.is_absolute() else home.joinpath(*default)
+
+
+def _given(value: object) -> bool:
+    return value is not None and value != ""
+
+
+def _from_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _SETTINGS[name](f"{name}", value) for name, value in arguments.items() if name in _SETTINGS}
+
+
+def _from_environment(names: Mapping[str, str]) -> dict[str, Any]:
+    given = ((variable, name, os.environ.get(variable, "")) for variable, name in names.items())
+    return {name: _SETTINGS[name](variable, value) for variable, name, value in given if value}
+
+
+def _wrong(setting: str, value: object, allowed: str) -> SettingsError:
+    return SettingsError(f"{setting}: {value!r} was given; allowed: {allowed}")
+
+
+def _url(setting: str, value: Any) -> str:
+    # str() of a SQLAlchemy URL object hides the password: ask it for the whole text.
+    text = value.render_as_string(hide_password=False) if hasattr(value, "render_as_string") else value
+    if isinstance(text, str) and re.match(r"[\w+.-]+://", text.strip()):
+        return text.strip()
+    allowed = "a database URL such as sqlite:///llm.db, postgresql://user:password@host/name or mysql://..."
+    raise SettingsError(
+        f"{setting}: what was given is no URL (it is not shown, it may hold a password); allowed: {allowed}"
+    )
+
+
+def _text(setting: str, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | os.PathLike):
+        raise _wrong(setting, value, "text")
+    return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+
+
+def _schema(setting: str, value: Any) -> str:
+    text = _text(setting, value)
+    if "\0" in text or len(text.encode()) > 63:
+        raise _wrong(setting, value, "the name of a PostgreSQL schema, at most 63 bytes")
+    return text
+
+
+def _switch(setting: str, value: Any) -> bool:
+    spelled = _SWITCH.get(str(value).strip().lower())
+    if spelled is None:
+        raise _wrong(setting, value, "true or false")
+    return spelled
+
+
+def _seconds(setting: str, value: Any) -> float:
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise _wrong(setting, value, "seconds, a number greater than 0")
+    return seconds
+
+
+def _bytes(setting: str, value: Any) -> int:
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,18}", str(value).strip()):
+        raise _wrong(setting, value, "a whole number of bytes, 0 or more")
+    return int(value)
+
+
+_SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+_SETTINGS: Mapping[str, Callable[[str, Any], Any]] = {
+    "url": _url,
+    "async_url": _url,
+    "schema": _schema,
+    "capture_content": _switch,
+    "workspace": _text,
+    "prices": _text,
+    "timeout": _seconds,
+    "backlog_bytes": _bytes,
+    "query_timeout": _seconds,
+}
+_URLS = {"url", "async_url"}
+_ALIASES = {"db_uri": "url", "async_db_uri": "async_url"}
+# Later names win: an alias stands before the name it stands for.
+_OURS = {f"OTEL_EXPORTER_LLM_SQL_{name.upper()}": _ALIASES.get(name, name) for name in (*_ALIASES, *_SETTINGS)}
+_SEED = {"CONNECTION_STRING": "url", "ASYNC_CONNECTION_STRING": "async_url"}

@@ -1,0 +1,71 @@
+"""The environment variables that set the exporters, one name each, whose value is the name itself.
+
+`opentelemetry-instrument` reads this module and offers every name as an option: `--exporter_llm_sql_url` and so on.
+"""
+
+from __future__ import annotations
+
+OTEL_EXPORTER_LLM_SQL_URL = "OTEL_EXPORTER_LLM_SQL_URL"
+"""
+.. envvar:: OTEL_EXPORTER_LLM_SQL_URL
+
+Database URL for writing and for sync queries: `sqlite:///llm.db`, `postgresql://user:password@host/name`,
+`mysql://...`, `mariadb://...`, or any SQLAlchemy URL. `?pool_size=5&max_overflow=2` sets the pool.
+Default: the URL in `CONNECTION_STRING`, else a SQLite file in the user's data directory.
+"""
+
+OTEL_EXPORTER_LLM_SQL_ASYNC_URL = "OTEL_EXPORTER_LLM_SQL_ASYNC_URL"
+"""
+.. envvar:: OTEL_EXPORTER_LLM_SQL_ASYNC_URL
+
+Database URL for async queries. Default: the same database as `OTEL_EXPORTER_LLM_SQL_URL`, through an async driver.
+"""
+
+OTEL_EXPORTER_LLM_SQL_SCHEMA = "OTEL_EXPORTER_LLM_SQL_SCHEMA"
+"""
+.. envvar:: OTEL_EXPORTER_LLM_SQL_SCHEMA
+
+PostgreSQL schema that holds the tables. Default: the connection's own.
+"""
+
+OTEL_EXPORTER_LLM_SQL_CAPTURE_CONTENT = "OTEL_EXPORTER_LLM_SQL_CAPTURE_CONTENT"
+"""
+.. envvar:: OTEL_EXPORTER_LLM_SQL_CAPTURE_CONTENT
+
+`false` stores messages without their content. Default: `true`.
+"""
+
+OTEL_EXPORTER_LLM_SQL_WORKSPACE = "OTEL_EXPORTER_LLM_SQL_WORKSPACE"
+"""
+.. envvar:: OTEL_EXPORTER_LLM_SQL_WORKSPACE
+
+Workspace of sessions whose telemetry names none.
+"""
+
+OTEL_EXPORTER_LLM_SQL_PRICES = "OTEL_EXPORTER_LLM_SQL_PRICES"
+"""
+.. envvar:: OTEL_EXPORTER_LLM_SQL_PRICES
+
+Path of a file with your own prices. Default: the catalogue alone.
+"""
+
+OTEL_EXPORTER_LLM_SQL_TIMEOUT = "OTEL_EXPORTER_LLM_SQL_TIMEOUT"
+"""
+.. envvar:: OTEL_EXPORTER_LLM_SQL_TIMEOUT
+
+Seconds one export may take, retries included. Default: 10.
+"""
+
+OTEL_EXPORTER_LLM_SQL_BACKLOG_BYTES = "OTEL_EXPORTER_LLM_SQL_BACKLOG_BYTES"
+"""
+.. envvar:: OTEL_EXPORTER_LLM_SQL_BACKLOG_BYTES
+
+How much telemetry, in bytes, is kept in memory while the database does not take it. Default: 67108864 (64 MiB).
+"""
+
+OTEL_EXPORTER_LLM_SQL_QUERY_TIMEOUT = "OTEL_EXPORTER_LLM_SQL_QUERY_TIMEOUT"
+"""
+.. envvar:: OTEL_EXPORTER_LLM_SQL_QUERY_TIMEOUT
+
+Seconds a query may take. Default: 60.
+"""
