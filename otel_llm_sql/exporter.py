@@ -1,0 +1,181 @@
+"""The doors of the SDK: spans and log records in, SUCCESS or FAILURE out. SUCCESS means that the rows are committed.
+
+An exporter connects when it is first given GenAI telemetry, never raises into the SDK, never traces itself, and says what
+went wrong in the log, rarely and without secrets. Work that is not done when a process is ended by SIGTERM is lost, as the
+SDK runs no exit handlers then: this package installs no signal handlers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from otel_llm_sql import notices
+from otel_llm_sql.errors import DatabaseUnavailableError, SettingsError
+from otel_llm_sql.exporter_metrics import measured
+from otel_llm_sql.intake.sdk import from_log, from_span, is_genai_log, is_genai_span
+from otel_llm_sql.intake.signal import Signal
+from otel_llm_sql.settings import Settings, load
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+
+    from otel_llm_sql.pipeline import Pipeline
+else:
+    try:
+        from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+    except ImportError:  # OpenTelemetry before 1.39 has only the old names
+        from opentelemetry.sdk._logs.export import LogExporter as LogRecordExporter
+        from opentelemetry.sdk._logs.export import LogExportResult as LogRecordExportResult
+
+_Record = TypeVar("_Record")
+
+
+class _Door:
+    """What the exporters of both signals do alike; it knows neither spans nor logs."""
+
+    def __init__(self, signal: str, arguments: dict[str, Any]) -> None:
+        self._signal = signal
+        self._shut = False
+        self._settings = _settings(arguments)
+        if self._settings is not None:
+            _open.setdefault(self._settings, WeakSet()).add(self)
+
+    def deliver(self, signals: Callable[[], Iterable[Signal]], count: int) -> bool:
+        """Have the signals stored; False, with a notice, when they are not."""
+        if self._shut:
+            notices.warn(f"llm_sql: {self._signal} exporter", "already shut down, what is exported now is not stored")
+            return False
+        with measured(self._signal, count) as outcome:
+            try:
+                self._deliver(signals)
+            except Exception as error:  # noqa: BLE001 - a door: telemetry never breaks the application
+                outcome.error = error
+                _complain(error)
+        return outcome.error is None
+
+    def _deliver(self, signals: Callable[[], Iterable[Signal]]) -> None:
+        wanted = list(signals())
+        if not wanted:
+            return
+        if self._settings is None:
+            raise SettingsError("nothing is stored: the settings are wrong, see the first message")
+        pipeline = _pipeline(self._settings)
+        pipeline.deliver(wanted)
+
+    def flush(self, timeout_millis: float) -> bool:
+        """Whether everything that was given is stored; tries again what was kept."""
+        if self._shut:
+            return False
+        with suppress(Exception):
+            return all(pipeline.flush(timeout_millis / 1000) for pipeline in self._used_pipeline())
+        return False
+
+    def shutdown(self, timeout_millis: float) -> None:
+        """Flush; the last exporter of a database closes its connections. Later calls do nothing."""
+        if self._shut:
+            return
+        self._shut = True
+        with suppress(Exception):
+            for pipeline in self._used_pipeline():
+                others = any(not door._shut for door in _open.get(self._settings, ()))  # type: ignore[arg-type]
+                (pipeline.flush if others else pipeline.close)(timeout_millis / 1000)
+
+    def _used_pipeline(self) -> Iterator[Pipeline]:
+        """The pipeline, if some exporter has used it: a process that stored nothing has nothing to import or close."""
+        if self._settings in _delivering:
+            yield _pipeline(self._settings)
+
+
+_open: dict[Settings, WeakSet[_Door]] = {}
+_delivering: set[Settings] = set()
+
+
+def _pipeline(settings: Settings) -> Pipeline:
+    # Imported when the first GenAI telemetry arrives: the exporter starts in every Python process of an application that
+    # runs under opentelemetry-instrument, resource trackers included (CFG-12).
+    from otel_llm_sql.pipeline import shared
+
+    _delivering.add(settings)
+    return shared(settings)
+
+
+def _settings(arguments: dict[str, Any]) -> Settings | None:
+    try:
+        return load(**arguments)
+    except Exception as error:  # noqa: BLE001 - an exception here would switch off everybody's telemetry (fact 7)
+        notices.warn("llm_sql exporter stores nothing", error, period=math.inf)
+        return None
+
+
+def _complain(error: Exception) -> None:
+    """Say it. A log handler of the application that raises is not the SDK's concern either."""
+    kept = isinstance(error, DatabaseUnavailableError)
+    event = "llm_sql exporter: not stored yet, kept to be tried again" if kept else "llm_sql exporter: not stored"
+    with suppress(Exception):
+        notices.warn(event, error, period=math.inf if isinstance(error, SettingsError) else notices.PERIOD)
+
+
+class LlmSqlSpanExporter(SpanExporter):
+    """Writes GenAI spans to a SQL database as sessions, operations and messages; other spans are ignored.
+
+    Args:
+        **settings: fields of `otel_llm_sql.settings.Settings` (`url`, `capture_content`, `workspace`, ...). All are
+            optional: what is not given comes from the environment. Unknown ones are logged and ignored. A wrong one is
+            logged, and every export fails.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self._door = _Door("span", settings)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Store the GenAI spans among these.
+
+        Returns:
+            SUCCESS when they are committed. FAILURE when they are not, within `Settings.timeout` seconds; they are
+            then kept, within `Settings.backlog_bytes`, and tried again before the next export.
+        """
+        stored = self._door.deliver(lambda: [from_span(span) for span in spans if is_genai_span(span)], len(spans))
+        return SpanExportResult.SUCCESS if stored else SpanExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Try again what is still kept.
+
+        Returns:
+            Whether all of it is stored; False after `shutdown()`.
+        """
+        return self._door.flush(timeout_millis)
+
+    def shutdown(self, timeout_millis: float = 30000) -> None:
+        """Flush and close connections, in at most `timeout_millis`. Exports fail afterwards."""
+        self._door.shutdown(timeout_millis)
+
+
+class LlmSqlLogExporter(LogRecordExporter):
+    """Writes GenAI content events (prompts and completions as log records) to a SQL database; other logs are ignored.
+
+    Args:
+        **settings: as for `LlmSqlSpanExporter`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self._door = _Door("log", settings)
+
+    def export(self, batch: Sequence[Any]) -> LogRecordExportResult:
+        """Store the GenAI events among these; results as for `LlmSqlSpanExporter.export`."""
+        stored = self._door.deliver(lambda: [from_log(record) for record in batch if is_genai_log(record)], len(batch))
+        return LogRecordExportResult.SUCCESS if stored else LogRecordExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Try again what is still kept; False after `shutdown()`."""
+        return self._door.flush(timeout_millis)
+
+    def shutdown(self, timeout_millis: float = 30000) -> None:
+        """Flush and close connections, in at most `timeout_millis`. Exports fail afterwards."""
+        self._door.shutdown(timeout_millis)
