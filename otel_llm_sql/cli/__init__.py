@@ -1,1 +1,77 @@
-"""TODO."""
+"""`otel-llm-sql ...`: parse words, call a room, print.
+
+Results go to standard output, everything else to standard error. A failure is one line without traceback, password or
+prompt, and an exit code that says what kind it was (`failures.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import NoReturn
+
+from otel_llm_sql.cli import demo, failures, migrate, sql, status
+
+COMMANDS = {
+    "demo": demo,
+    "status": status,
+    "sql": sql,
+    "migrate": migrate,
+}
+"""A command is a module with `SUMMARY`, `add_arguments(parser)` and `run(arguments) -> exit code`."""
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words after the program's name; None for those of the process.
+
+    Returns:
+        The exit code: 0 ok, 1 failure, 2 usage, 3 database not reachable, 4 schema out of date, 130 interrupted.
+    """
+    try:
+        return _run(argv)
+    except SystemExit as parsed:
+        return parsed.code if isinstance(parsed.code, int) else 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # the door: whatever happens inside becomes one line and an exit code
+        if os.environ.get(failures.TRACEBACK):
+            raise
+        print(f"otel-llm-sql: {failures.line(error)}", file=sys.stderr)
+        return failures.exit_code(error)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    arguments = _parser().parse_args(argv)
+    code: int = COMMANDS[arguments.command].run(arguments)
+    sys.stdout.flush()
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # argparse repeats what it was given, and a misplaced URL holds a password
+        super().error(failures.without_passwords(message))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="otel-llm-sql", description="Telemetry of LLM calls in your own SQL database.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('otel-llm-sql')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(name, help=module.SUMMARY, description=module.__doc__)
+        command.add_argument("--db-uri", metavar="URL", help="database (default: as the exporter finds it)")
+        command.add_argument("--schema", metavar="NAME", help="PostgreSQL schema that holds the tables")
+        module.add_arguments(command)
+    return parser

@@ -1,0 +1,76 @@
+"""A connection for one command, with what the driver says about it turned into our errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from otel_llm_sql.errors import DatabaseUnavailableError, SchemaError, StoreError
+from otel_llm_sql.schema.tables import VERSION
+from otel_llm_sql.settings import Settings, mask
+from otel_llm_sql.store.engines import create_engine
+from otel_llm_sql.store.urls import database_url
+
+
+@contextmanager
+def connected(settings: Settings, role: Literal["read", "write"] = "read") -> Iterator[tuple[Engine, Connection]]:
+    """Connect for the duration of a command.
+
+    Args:
+        settings: where.
+        role: what the connection is for.
+
+    Yields:
+        The engine and a connection of it.
+
+    Raises:
+        DatabaseUnavailableError: nothing answers there, or it lets nobody in.
+        StoreError: the database refused a statement of the command.
+    """
+    if role == "read":
+        _require_file(settings)
+    engine = create_engine(settings.url, schema=settings.schema, role=role)
+    try:
+        with _reached(engine, settings) as connection:
+            yield engine, connection
+    except SQLAlchemyError as error:
+        raise StoreError(f"{mask(settings.url)}: the database refused ({_kind(error)})") from error
+    finally:
+        engine.dispose()
+
+
+def require_current(found: str | None) -> None:
+    """Accept the version this package writes, and no tables at all: the first write makes them.
+
+    Raises:
+        SchemaError: the tables are older or newer.
+    """
+    if found in (None, VERSION):
+        return
+    advice = "run `otel-llm-sql migrate`" if str(found) < VERSION else "upgrade the package otel-llm-sql"
+    raise SchemaError(f"the schema is {found}, this package writes {VERSION}: {advice}")
+
+
+def _require_file(settings: Settings) -> None:
+    """SQLite would make an empty file for whoever only wants to read."""
+    parsed = database_url(settings.url)
+    if parsed.kind == "sqlite" and not parsed.in_memory and not Path(parsed.url.database or "").exists():
+        made = "the first write, or `otel-llm-sql migrate`, makes it"
+        raise DatabaseUnavailableError(f"{mask(settings.url)}: there is no such file yet; {made}")
+
+
+def _reached(engine: Engine, settings: Settings) -> Connection:
+    try:
+        return engine.connect()
+    except SQLAlchemyError as error:
+        # The driver's own words may quote the URL or the password: its class is all that is safe to repeat.
+        raise DatabaseUnavailableError(f"{mask(settings.url)} is not reachable ({_kind(error)})") from error
+
+
+def _kind(error: SQLAlchemyError) -> str:
+    return type(error.orig if isinstance(error, DBAPIError) else error).__name__
