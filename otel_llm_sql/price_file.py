@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from otel_llm_sql.errors import SettingsError
 
@@ -97,16 +97,16 @@ class _Entry:
 
     def read(self) -> PriceEntry:
         if not isinstance(self.given, dict):
-            self._wrong(f"expected a table with {', '.join(_KEYS)}, not {_shown(self.given)}")
+            raise self._wrong(f"expected a table with {', '.join(_KEYS)}, not {_shown(self.given)}")
         for key in self.given:
             if key not in _KEYS:
-                self._wrong(f"unknown key {_shown(key)}; allowed are {', '.join(_KEYS)}")
+                raise self._wrong(f"unknown key {_shown(key)}; allowed are {', '.join(_KEYS)}")
         for key in _REQUIRED:
             if key not in self.given:
-                self._wrong(f"{key!r} is missing")
+                raise self._wrong(f"{key!r} is missing")
         values = {key: self._value(key) for key in _KEYS}
         if values["from"] and values["to"] and values["from"] > values["to"]:
-            self._wrong(f"'from' {values['from']} is after 'to' {values['to']}")
+            raise self._wrong(f"'from' {values['from']} is after 'to' {values['to']}")
         return _price_entry(values)
 
     def _value(self, key: str) -> Any:
@@ -119,7 +119,7 @@ class _Entry:
 
     def _word(self, key: str, value: Any) -> str:
         if not isinstance(value, str) or not value.strip():
-            self._wrong(f"{key!r} must be a text that is not empty, not {_shown(value)}")
+            raise self._wrong(f"{key!r} must be a text that is not empty, not {_shown(value)}")
         return value.strip()
 
     def _day(self, key: str, value: Any) -> date:
@@ -130,15 +130,15 @@ class _Entry:
                 return date.fromisoformat(value)
             except ValueError:  # 2026-02-30
                 pass
-        self._wrong(f"{key!r} must be a day like 2026-01-31, not {_shown(value)}")
+        raise self._wrong(f"{key!r} must be a day like 2026-01-31, not {_shown(value)}")
 
     def _dollars(self, key: str, value: Any) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _DEAREST:
             return float(value)
-        self._wrong(f"{key!r} must be US dollars per million tokens, from 0 to {_DEAREST}, not {_shown(value)}")
+        raise self._wrong(f"{key!r} must be US dollars per million tokens, from 0 to {_DEAREST}, not {_shown(value)}")
 
-    def _wrong(self, what: str) -> NoReturn:
-        raise SettingsError(f"price file {self.path}, entry {self.number}: {what}")
+    def _wrong(self, what: str) -> SettingsError:
+        return SettingsError(f"price file {self.path}, entry {self.number}: {what}")
 
 
 _DEAREST = 1_000_000

@@ -169,7 +169,7 @@ def _override_rate(entry: PriceEntry) -> Rate:
 
 def _catalog_rate(provider_id: str | None, model_ref: str, tier: str | None, when: datetime) -> Rate | str:
     try:
-        from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - optional, and takes 0.2 s to load
+        from genai_prices.data_snapshot import get_snapshot  # optional, and takes 0.2 s to load
     except ModuleNotFoundError:
         return "prices extra not installed"
     providers = get_snapshot().providers
@@ -203,7 +203,7 @@ def _catalog_provider(
 
 
 def _provider_by_id(providers: list[Provider], provider_id: str) -> Provider | None:
-    from genai_prices.data_snapshot import find_provider_by_id  # noqa: PLC0415 - as above
+    from genai_prices.data_snapshot import find_provider_by_id
 
     return find_provider_by_id(providers, provider_id)
 
