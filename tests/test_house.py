@@ -16,8 +16,6 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-pytestmark = pytest.mark.quick
-
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "otel_llm_sql"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -25,6 +23,9 @@ MIGRATIONS = PACKAGE / "schema" / "migrations"
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 DOORS = {
+    "cli/__init__.py": "whatever happens inside becomes one line and an exit code",
+    "exporter.py": "telemetry never breaks the application",
+    "instrumentations.py": "other people's instrumentations: one that fails leaves the others",
     "pricing.py": "whatever another version of the catalogue raises, an export goes on",
 }
 """Where a broad `except` may stand, and what it is for. Everywhere else an error has a name."""
@@ -77,9 +78,11 @@ def test_functions_are_short() -> None:
 
 
 def is_broad(node: ast.AST) -> bool:
-    """Whether this is `except Exception`, a bare `except` or `suppress(Exception)`."""
+    """Whether this is `except Exception`, a bare `except` or `suppress(Exception)`, and does not raise it again."""
     caught: list[ast.expr | None] = []
     if isinstance(node, ast.ExceptHandler):
+        if isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None:
+            return False
         caught = [*node.type.elts] if isinstance(node.type, ast.Tuple) else [node.type]
     elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"suppress", "contextlib.suppress"}:
         caught = [*node.args]
@@ -89,7 +92,8 @@ def is_broad(node: ast.AST) -> bool:
 def test_broad_excepts_stand_in_doors_only() -> None:
     """`except Exception` is for the places that answer to somebody else's program; each is listed with its reason."""
     broad = {name(path) for path in MODULES for node in ast.walk(tree(path)) if is_broad(node)}
-    assert broad == set(DOORS)
+    assert broad - set(DOORS) == set()
+    assert {door for door in DOORS if not (PACKAGE / door).exists()} == set()
 
 
 def test_no_module_has_a_vague_name() -> None:
@@ -98,9 +102,12 @@ def test_no_module_has_a_vague_name() -> None:
 
 
 def test_databases_differ_by_data() -> None:
-    """Nobody compares a dialect's name: what differs stands in the one table of dialects."""
+    """Nobody compares a dialect's name: what differs stands in the one table of dialects.
+
+    `schema/types.py` may: SQLAlchemy asks a type for its form through `load_dialect_impl`.
+    """
     compares = re.compile(r"dialect(\.name|_name)?\s*(==|!=|in\s*[\[({])")
-    assert [name(path) for path in MODULES if compares.search(path.read_text())] == []
+    assert {name(path) for path in MODULES if compares.search(path.read_text())} <= {"schema/types.py"}
 
 
 def test_every_test_says_what_it_proves() -> None:
@@ -121,6 +128,7 @@ def loaded(module: str) -> set[str]:
     return set(ran.stdout.split())
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("module", ["otel_llm_sql", "otel_llm_sql.exporter", "otel_llm_sql.environment_variables"])
 def test_an_import_is_light(module: str) -> None:
     """An application that loads the exporter does not load frames, migrations, prices or a server with it."""
