@@ -36,24 +36,24 @@ _VARIABLES = EXPORTERS | {
 _NEEDED = ("openai", "opentelemetry.distro", "opentelemetry.instrumentation.genai.openai")
 _TIMEOUT_SECONDS = 120
 
-_MINE = f"FROM llm_operations WHERE service_name = '{SERVICE}'"
 _TABLES = {
-    "llm_sessions": (
-        "SELECT session_key, workspace, user_id, created_at, last_seen_at FROM llm_sessions"
-        f" WHERE session_id IN (SELECT session_id {_MINE}) ORDER BY last_seen_at DESC LIMIT 4"
-    ),
-    "llm_operations": (
-        "SELECT operation_type, model, input_tokens, output_tokens, latency_ms, cost, status"
-        f" {_MINE} ORDER BY timestamp DESC LIMIT 9"
-    ),
-    "llm_messages": (
-        "SELECT role, direction, SUBSTR(content, 1, 60) AS content FROM llm_messages"
-        f" WHERE operation_id IN (SELECT operation_id {_MINE}) ORDER BY timestamp DESC, sequence_number DESC LIMIT 8"
-    ),
-    "Cost by model": (
-        "SELECT model, COUNT(*) AS calls, SUM(input_tokens) AS input_tokens, SUM(output_tokens) AS output_tokens,"
-        f" SUM(cost) AS cost {_MINE} AND provider IS NOT NULL GROUP BY model ORDER BY model"
-    ),
+    "llm_sessions": """
+        SELECT session_key, workspace, user_id, created_at, last_seen_at FROM llm_sessions
+        WHERE session_id IN (SELECT session_id FROM llm_operations WHERE service_name = :service)
+        ORDER BY last_seen_at DESC LIMIT 4""",
+    "llm_operations": """
+        SELECT operation_type, model, input_tokens, output_tokens, latency_ms, cost, status FROM llm_operations
+        WHERE service_name = :service
+        ORDER BY timestamp DESC LIMIT 9""",
+    "llm_messages": """
+        SELECT role, direction, SUBSTR(content, 1, 60) AS content FROM llm_messages
+        WHERE operation_id IN (SELECT operation_id FROM llm_operations WHERE service_name = :service)
+        ORDER BY timestamp DESC, sequence_number DESC LIMIT 8""",
+    "Cost by model": """
+        SELECT model, COUNT(*) AS calls, SUM(input_tokens) AS input_tokens, SUM(output_tokens) AS output_tokens,
+            SUM(cost) AS cost FROM llm_operations
+        WHERE service_name = :service AND provider IS NOT NULL
+        GROUP BY model ORDER BY model""",
 }
 _COLUMNS = ["timestamp", "workspace", "provider", "model", "input_tokens", "output_tokens", "cost", "status"]
 
@@ -118,7 +118,9 @@ def _run_program(settings: Settings) -> None:
     print("  opentelemetry-instrument python app.py\n", flush=True)
     with stand_in.running() as base_url:
         command = [_instrument(), sys.executable, program]
-        ended = subprocess.run(command, env=_environment(settings, base_url), timeout=_TIMEOUT_SECONDS, check=False)
+        env = _environment(settings, base_url)
+        # S603: the program is ours, and nothing in the command comes from outside
+        ended = subprocess.run(command, env=env, timeout=_TIMEOUT_SECONDS, check=False)  # noqa: S603
     if ended.returncode:
         raise LlmSqlError(f"the program ended with exit code {ended.returncode}")
 
@@ -144,7 +146,7 @@ def _show(query: Query) -> None:
 
     for title, statement in _TABLES.items():
         print(f"\n{title}\n")
-        output.write(query.query_db(statement), "table")
+        output.write(query.query_db(statement, {"service": SERVICE}), "table")
     print("\nThe same as a Polars frame: polars_from_db(service_name=...)\n")
     with pl.Config(tbl_rows=6, tbl_cols=-1, tbl_width_chars=120, fmt_str_lengths=32):
         print(query.polars_from_db(service_name=SERVICE, columns=_COLUMNS))

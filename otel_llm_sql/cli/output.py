@@ -30,17 +30,17 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)
 _VISIBLE = _CONTROL | {code: f"\\u{code:04x}" for code in _BIDIRECTIONAL} | {ord("\n"): "\\n", ord("\t"): "\\t"}
 
 
-def write(rows: Rows, format: str | None = None, columns: Sequence[str] | None = None) -> None:
+def write(rows: Rows, form: str | None = None, columns: Sequence[str] | None = None) -> None:
     """Print rows on standard output.
 
     Args:
         rows: the rows; all have the same keys.
-        format: one of `FORMATS`; None for a table on a terminal and CSV elsewhere.
+        form: one of `FORMATS`; None for a table on a terminal and CSV elsewhere.
         columns: names of the columns, for when there may be no row; None takes them from the first row.
     """
     out = sys.stdout
     names = list(columns or (rows[0] if rows else ()))
-    chosen = format or ("table" if out.isatty() else "csv")
+    chosen = form or ("table" if out.isatty() else "csv")
     _WRITERS[chosen](rows, names, out)
 
 

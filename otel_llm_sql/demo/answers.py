@@ -123,7 +123,7 @@ def _message(request: dict[str, Any]) -> dict[str, Any]:
 
 def _tool_call(function: dict[str, Any]) -> dict[str, Any]:
     parameters = function.get("parameters", {}).get("properties", {})
-    arguments = json.dumps({name: "Paris" for name in parameters})
+    arguments = json.dumps(dict.fromkeys(parameters, "Paris"))
     function_call = {"name": function["name"], "arguments": arguments}
     return {"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function_call}
 

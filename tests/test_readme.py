@@ -1,0 +1,124 @@
+"""README.md is true: its quickstarts run as they stand, its tables say what the code says, its links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from otel_llm_sql import environment_variables
+from otel_llm_sql.cli import COMMANDS, INTERRUPTED, failures
+from otel_llm_sql.demo import stand_in
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _section(title: str) -> str:
+    """The text under a heading of the second level."""
+    return re.split(r"^## ", README.partition(f"\n## {title}")[2], flags=re.MULTILINE)[0]
+
+
+def _blocks(title: str) -> list[tuple[str, str]]:
+    """Language and text of the code blocks under a heading."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", _section(title), flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory to work in, a stand-in for the LLM, the installed commands, and a `pip` that only writes down."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "pip").write_text(f'#!/bin/sh\necho "$@" >> "{tmp_path}/pip.log"\n')
+    (programs / "pip").chmod(0o755)
+    search_path = [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(search_path))
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    work = tmp_path / "work"
+    work.mkdir()
+    with stand_in.running() as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        yield work
+
+
+def _run(title: str, directory: Path) -> str:
+    """Do what a reader does: save the programs under their names, paste the commands. Returns what was printed."""
+    printed = ""
+    for language, text in _blocks(title):
+        if language == "python":
+            (directory / text.split()[1]).write_text(text)
+        else:
+            ran = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", text], cwd=directory, capture_output=True, text=True, check=False
+            )
+            assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+            printed += ran.stdout
+    return printed
+
+
+def test_quickstart_1_needs_no_change_in_the_code(shell: Path) -> None:
+    """Two environment variables, and the call is a row that `sql` shows."""
+    printed = _run("Quickstart 1", shell)
+    header = "provider,model,input_tokens,output_tokens,cost,status\n"
+    row = printed.partition(header)[2].strip().split(",")
+    assert "The capital of France is Paris." in printed
+    assert (row[:2], row[-1]) == (["openai", "gpt-4o-mini-2024-07-18"], "ok")
+    assert float(row[4]) > 0
+
+
+def test_quickstarts_2_and_3_install_in_code_and_query(shell: Path) -> None:
+    """The transcript says nothing twice, and the session has its key, its user and its cost."""
+    transcript = _run("Quickstart 2", shell).partition("role,content\n")[2].splitlines()
+    assert [line.partition(",")[0] for line in transcript] == ["user", "assistant"] * 2
+    assert transcript[0] == "user,Please book Lisbon to Porto."
+    printed = _run("Quickstart 3", shell)
+    assert re.search(r"gpt-4o-mini-2024-07-18 2 \d", printed)
+    assert "shape: (2, 6)" in printed
+    assert '"session_key": "chat-42", "user_id": "ada"' in printed
+
+
+def test_pip_lines_install_what_the_quickstarts_use() -> None:
+    """Extras on a pip line exist, and its other packages are those our own tests run with (the extra `demo`)."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    tested = {re.split(r"[><=!~\[]", requirement)[0].lower() for requirement in extras["demo"]}
+    lines = re.findall(r"pip install ([^`\n]+)", README)
+    assert len(lines) >= 3
+    for word in " ".join(lines).replace("'", "").split():
+        name, _, chosen = word.rstrip("]").partition("[")
+        assert name.lower() in tested | {project["name"]}
+        assert set(filter(None, chosen.split(","))) <= set(extras)
+
+
+def test_every_variable_is_in_the_configuration_table() -> None:
+    """The table has each variable once, and no other."""
+    listed = re.findall(r"^\| `(OTEL_EXPORTER_LLM_SQL_\w+)`", _section("Configuration"), flags=re.MULTILINE)
+    assert sorted(listed) == sorted(name for name in vars(environment_variables) if name.startswith("OTEL_"))
+
+
+def test_commands_and_exit_codes_are_those_of_the_program() -> None:
+    """Each command has its line, and each exit code its row."""
+    section = _section("Command line")
+    assert sorted(re.findall(r"^otel-llm-sql (\w+)", section, flags=re.MULTILINE)) == sorted(COMMANDS)
+    codes = [0, failures.FAILURE, failures.USAGE, failures.UNREACHABLE, failures.OUT_OF_DATE, INTERRUPTED]
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", section, flags=re.MULTILINE)] == codes
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    """Links to files of the project, and to headings of the page, exist."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    titles = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    headings = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    assert links
+    for link in links:
+        file, _, heading = link.partition("#")
+        assert (ROOT / page).parent.joinpath(file).exists(), link
+        assert file or heading in headings, link
