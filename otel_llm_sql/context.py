@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -42,7 +42,7 @@ class _Marks:
 _current: ContextVar[_Marks | None] = ContextVar("otel_llm_sql.session", default=None)
 
 
-class session:  # noqa: N801 - used as a statement: `with session(...):`
+class session:
     """Mark every GenAI span started inside the block; `with`, `async with` and decorator (`@session(...)`).
 
     Blocks nest: the inner one overrides what it is given (key by key in `metadata`) and inherits the rest. Threads and
@@ -62,7 +62,7 @@ class session:  # noqa: N801 - used as a statement: `with session(...):`
         ValueError: a value is empty text.
     """
 
-    def __init__(  # noqa: PLR0913 - one argument for each thing a session is described by
+    def __init__(
         self,
         session_key: str | None = None,
         workspace: str | None = None,
@@ -81,7 +81,7 @@ class session:  # noqa: N801 - used as a statement: `with session(...):`
         self._fields = {name: text(name, value) for name, value in given.items() if value is not None}
         self._metadata = _json_object(metadata)
 
-    def __enter__(self) -> session:
+    def __enter__(self) -> Self:
         _follow()
         outer = _current.get()
         fields = {**(outer.fields if outer else {}), **self._fields}
@@ -100,7 +100,7 @@ class session:  # noqa: N801 - used as a statement: `with session(...):`
         if marks is not None and marks.owner is self:
             _current.set(marks.outer)
 
-    async def __aenter__(self) -> session:
+    async def __aenter__(self) -> Self:
         return self.__enter__()
 
     async def __aexit__(
@@ -155,22 +155,16 @@ def _json_object(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 class SessionSpanProcessor(SpanProcessor):
-    """Sets the marks of the current `session()` on each recording span when it starts."""
+    """Sets the marks of the current `session()` on each recording span when it starts.
 
-    def __init__(self) -> None:
-        self._started: WeakKeyDictionary[Span, Mapping[str, str]] = WeakKeyDictionary()
+    On a span with more than 128 attributes the SDK drops the oldest, marks included (SDK-13); such a span belongs to the
+    session of its trace then. The SDK offers no moment at which they could be set again.
+    """
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         marks = _current.get()
         if marks is not None and span.is_recording():
             span.set_attributes(marks.attributes)
-            self._started[span] = marks.attributes
-
-    def _on_ending(self, span: Span) -> None:
-        """Set again what the limit of 128 attributes has pushed out: the SDK drops the oldest first (SDK-13)."""
-        attributes = self._started.pop(span, None)
-        if attributes and span.dropped_attributes:
-            span.set_attributes(attributes)
 
 
 _marking: WeakKeyDictionary[TracerProvider, SpanProcessor] = WeakKeyDictionary()
@@ -236,7 +230,12 @@ def _start_marked(original: Callable[..., Any], thread: threading.Thread) -> Non
 
 
 def _submit_marked(
-    original: Callable[..., Any], executor: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    original: Callable[..., Any],
+    executor: ThreadPoolExecutor,
+    function: Callable[..., Any],
+    /,
+    *args: Any,
+    **kwargs: Any,
 ) -> Future[Any]:
     marks = _current.get()
     if marks is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -33,8 +33,6 @@ else:
     except ImportError:  # OpenTelemetry before 1.39 has only the old names
         from opentelemetry.sdk._logs.export import LogExporter as LogRecordExporter
         from opentelemetry.sdk._logs.export import LogExportResult as LogRecordExportResult
-
-_Record = TypeVar("_Record")
 
 
 class _Door:

@@ -1,0 +1,265 @@
+"""LlmOperationCollector: one object that knows the database, installs the exporters, records calls and answers queries."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import Tracer
+
+from otel_llm_sql import instrumentations, recording
+from otel_llm_sql.exporter import LlmSqlSpanExporter
+from otel_llm_sql.installation import Installation
+from otel_llm_sql.query import AsyncQuery, Query, apolars_from_db, aquery_db, polars_from_db, query_db
+from otel_llm_sql.recording import Recorded
+from otel_llm_sql.settings import Settings, load
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+__all__ = ["LlmOperationCollector", "Recorded", "apolars_from_db", "aquery_db", "polars_from_db", "query_db"]
+
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
+
+
+class _Question(Generic[_Arguments, _Answer]):
+    """A query function that asks the collector's database on an instance, and the configured default on the class."""
+
+    def __init__(
+        self,
+        function: Callable[_Arguments, _Answer],
+        bound: Callable[[LlmOperationCollector], Callable[_Arguments, _Answer]],
+    ) -> None:
+        self._function = function
+        self._bound = bound
+
+    def __get__(
+        self, collector: LlmOperationCollector | None, owner: type[LlmOperationCollector]
+    ) -> Callable[_Arguments, _Answer]:
+        return self._function if collector is None else self._bound(collector)
+
+
+class LlmOperationCollector:
+    """Everything for one database: `install()` to fill it, `record_completion()` by hand, `polars_from_db()` to read it.
+
+    `polars_from_db`, `query_db`, `apolars_from_db` and `aquery_db` are those of `otel_llm_sql.query`; on an instance
+    they ask its database, on the class the one that the environment names.
+
+    Args:
+        db_uri: database URL for writing and for sync queries; default: from the environment.
+        async_db_uri: database URL for async queries; default: the same database through an async driver.
+        **settings: further fields of `otel_llm_sql.Settings` (`workspace`, `schema`, `capture_content`, `timeout`, ...).
+            `db_url` is taken for `db_uri`.
+
+    Raises:
+        SettingsError: a setting is wrong.
+        TypeError: there is no such setting.
+    """
+
+    polars_from_db = _Question(polars_from_db, lambda collector: collector._query.polars_from_db)
+    query_db = _Question(query_db, lambda collector: collector._query.query_db)
+    apolars_from_db = _Question(apolars_from_db, lambda collector: collector._async_query.polars_from_db)
+    aquery_db = _Question(aquery_db, lambda collector: collector._async_query.query_db)
+
+    def __init__(self, db_uri: str | None = None, async_db_uri: str | None = None, **settings: Any) -> None:
+        db_uri = settings.pop("db_url", None) or db_uri
+        names = [field.name for field in dataclasses.fields(Settings)]
+        if unknown := sorted(settings.keys() - set(names)):
+            raise TypeError(f"there is no setting {', '.join(unknown)}; there are: db_uri, async_db_uri, {', '.join(names)}")
+        given = {"url": db_uri, "async_url": async_db_uri} | settings
+        self.settings = load(**given)
+        self._lock = threading.Lock()
+        self._installation: Installation | None = None
+        self._own_provider: TracerProvider | None = None
+
+    def install(self, instrument: bool = True) -> Self:
+        """Store every GenAI call of this process from now on. Doing it again does nothing.
+
+        The exporters join OpenTelemetry's current providers; where the application has set none, new global ones are
+        set. Rows are there about half a second after a call ends.
+
+        Args:
+            instrument: switch on the installed instrumentations of GenAI libraries (see
+                `otel_llm_sql.instrumentations`); False leaves them as they are. Most instrumentations report what was
+                said only when `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` asks for it.
+        """
+        with self._lock:
+            if self._installation is None:
+                self._installation = Installation(self._arguments)
+            installation = self._installation
+        if instrument:
+            instrumentations.switch_on(
+                tracer_provider=installation.tracer_provider, logger_provider=installation.logger_provider
+            )
+        return self
+
+    def flush(self, timeout: float = 30.0) -> bool:
+        """Store what is waiting.
+
+        Args:
+            timeout: seconds.
+
+        Returns:
+            Whether all of it is committed.
+        """
+        installation = self._installation
+        return installation.flush(timeout) if installation else True
+
+    def shutdown(self) -> None:
+        """Store what is waiting, and nothing afterwards. Instrumentations and providers stay as they are."""
+        with self._lock:
+            installation, self._installation = self._installation, None
+            provider, self._own_provider = self._own_provider, None
+        for part in (installation, provider):
+            if part is not None:
+                part.shutdown()
+
+    def record_completion(
+        self,
+        completion_args: Mapping[str, Any],
+        operation_type: str,
+        provider: str,
+        response: Any = None,
+        session_id: str | None = None,
+        workspace: str | None = None,
+        agent_id: str | None = None,
+        action_id: str | None = None,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        cached_tokens: int | None = None,
+        cost: float | None = None,
+        latency_ms: float | None = None,
+        error_message: str | None = None,
+        extras: Mapping[str, Any] | str | None = None,
+        user_id: str | None = None,
+    ) -> Recorded:
+        """Record a call that no instrumentation sees; it is stored when this returns, or kept and tried again.
+
+        What goes wrong in the database is said in the log, as for an exporter: it never breaks the caller.
+
+        Args:
+            completion_args: what the provider was asked: `model`, `messages` (or `prompt`, `input`), `temperature`,
+                `tools`, ... `api_key` and headers are dropped.
+            operation_type: `completion` or `acompletion` (stored as `chat`), `embedding`, or a value of OpenTelemetry's
+                `gen_ai.operation.name`.
+            provider: `openai`, `anthropic`, ...
+            response: text, or what the API answered, as a mapping or as the client library's object. It gives content,
+                usage, model, id and finish reason.
+            session_id: the conversation as the application calls it (column `session_key`); default: from `session()`.
+            workspace, agent_id, action_id, user_id: as for `session()`.
+            input_tokens, output_tokens, cached_tokens: counts; they go before the response's. `cached_tokens` is the
+                part of `input_tokens` that was read from the provider's cache.
+            cost: US dollars; default: from the catalogue.
+            latency_ms: milliseconds the call took, which has just ended.
+            error_message: makes it an operation with status `error`.
+            extras: anything else, for the column `extras`.
+
+        Raises:
+            TypeError, ValueError: an argument is not what it must be; nothing was recorded.
+        """
+        call = recording.call(
+            completion_args,
+            operation_type,
+            provider,
+            response,
+            session_id=session_id,
+            workspace=workspace,
+            agent_id=agent_id,
+            action_id=action_id,
+            user_id=user_id,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cached_tokens=cached_tokens,
+            cost=cost,
+            latency_ms=latency_ms,
+            error_message=error_message,
+            extras=extras,
+        )
+        recorded = call.emit(self._tracer())
+        self.flush()
+        return recorded
+
+    @functools.wraps(record_completion)
+    async def arecord_completion(self, *args: Any, **kwargs: Any) -> Recorded:
+        """`record_completion` for async code: the event loop goes on while the call is stored."""
+        return await asyncio.to_thread(self.record_completion, *args, **kwargs)
+
+    def create_tables(self) -> None:
+        """Create the tables, if the database has none; the first write does so as well.
+
+        Raises:
+            SchemaError: the tables are of another version.
+            StoreError: the database refused, or was not reached.
+        """
+        from otel_llm_sql.schema.versions import ensure
+
+        with self._engine() as engine:
+            ensure(engine)
+
+    def get_schema_version(self) -> str | None:
+        """The version of the tables; None where there are none."""
+        from otel_llm_sql.schema.versions import current_version
+
+        with self._engine() as engine, engine.connect() as connection:
+            return current_version(connection)
+
+    def migrate_schema(self) -> list[str]:
+        """Upgrade the tables to the version this package writes, as `otel-llm-sql migrate` does.
+
+        Returns:
+            The revisions that were applied, in order.
+        """
+        from otel_llm_sql.schema.versions import migrate
+
+        with self._engine() as engine:
+            return migrate(engine)
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        return {field.name: getattr(self.settings, field.name) for field in dataclasses.fields(Settings)}
+
+    @functools.cached_property
+    def _query(self) -> Query:
+        return Query(self.settings.url, schema=self.settings.schema)
+
+    @functools.cached_property
+    def _async_query(self) -> AsyncQuery:
+        return AsyncQuery(self.settings.async_url or self.settings.url, schema=self.settings.schema)
+
+    def _tracer(self) -> Tracer:
+        """The installed provider's tracer, else one whose spans go to this database alone."""
+        with self._lock:
+            if self._installation is not None:
+                provider = self._installation.tracer_provider
+            elif self._own_provider is not None:
+                provider = self._own_provider
+            else:
+                provider = self._own_provider = self._new_provider()
+        return provider.get_tracer("otel_llm_sql.collector")
+
+    def _new_provider(self) -> TracerProvider:
+        from otel_llm_sql import context
+
+        provider = TracerProvider(sampler=ALWAYS_ON)
+        context.attach(provider)
+        provider.add_span_processor(SimpleSpanProcessor(LlmSqlSpanExporter(**self._arguments)))
+        return provider
+
+    @contextmanager
+    def _engine(self) -> Iterator[Engine]:
+        from otel_llm_sql.store.engines import create_engine
+
+        engine = create_engine(self.settings.url, schema=self.settings.schema, timeout=self.settings.timeout)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
