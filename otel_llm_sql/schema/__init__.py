@@ -1,1 +1,1 @@
-"""TODO."""
+"""The shape of the database: tables, views, versions and migrations."""

@@ -6,6 +6,8 @@ hold what the writer needs to give the same rows whatever the order of arrival.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKey, Index
 
@@ -18,7 +20,12 @@ LOCK_STRIPES = 1024
 """Rows of `llm_locks`. Writers lock the stripes of what they touch, in order, so that they never meet on a key."""
 
 metadata = sa.MetaData()
-_MYSQL_OPTIONS = {f"{d}_{k}": v for d in ("mysql", "mariadb") for k, v in (("charset", "utf8mb4"), ("engine", "InnoDB"))}
+# Binary collation: equal means equal, as on every other database, and the same on every server version.
+_MYSQL_OPTIONS: dict[str, Any] = {
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")
+    for option, value in (("charset", "utf8mb4"), ("collate", "utf8mb4_bin"), ("engine", "InnoDB"))
+}
 
 sessions = sa.Table(
     "llm_sessions",
@@ -110,7 +117,9 @@ spans = sa.Table(
     Column("scope_name", bounded()),
     Column("session_key", bounded(), comment="internal: the key as given on this very span"),
     Column("workspace", bounded(), comment="internal: the workspace as given on this very span"),
-    Column("facts", Json, comment="internal: what this span and its events said, where the operation alone does not tell"),
+    Column(
+        "facts", Json, comment="internal: what this span and its events said, where the operation alone does not tell"
+    ),
     Index("idx_llm_spans_operation", "operation_id"),
     **_MYSQL_OPTIONS,
 )

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.ext.asyncio import create_async_engine as _create_async_engine
 
 from otel_llm_sql.errors import DriverMissingError, SettingsError
+from otel_llm_sql.schema.versions import SCHEMA_OPTION
 from otel_llm_sql.settings import mask
 from otel_llm_sql.store.connections import SESSIONS, UNKNOWN, Purpose, Role, no_arguments
 from otel_llm_sql.store.urls import DatabaseUrl, database_url
@@ -34,11 +35,11 @@ __all__ = [
     "uninstrumented",
 ]
 
-SCHEMA_OPTION = "otel_llm_sql_schema"
-"""Execution option of an engine that names its PostgreSQL schema."""
-
 # Instrumentations look for the API's key, whose name has a random part, older ones for the plain name.
-_SUPPRESSED = (context._SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation")
+_SUPPRESSED = (
+    context._SUPPRESS_INSTRUMENTATION_KEY,  # noqa: SLF001 - the API offers no public name for it, through 1.45
+    "suppress_instrumentation",
+)
 
 _IN_MEMORY = {"pysqlite": sa.QueuePool, "aiosqlite": sa.AsyncAdaptedQueuePool}
 
@@ -48,7 +49,7 @@ def uninstrumented() -> Iterator[None]:
     """What happens inside is not traced by instrumentations of database drivers: an exporter must not export itself."""
     current = context.get_current()
     for key in _SUPPRESSED:
-        current = context.set_value(key, True, current)
+        current = context.set_value(key, value=True, context=current)
     token = context.attach(current)
     try:
         yield

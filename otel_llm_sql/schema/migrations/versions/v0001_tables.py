@@ -1,0 +1,179 @@
+"""All tables with their primary and foreign keys, and the indexes that the foreign keys need.
+
+Frozen: it says what version 0001 was, whatever `schema/tables.py` says today.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy import Column, ForeignKey
+
+from otel_llm_sql.schema.types import Json, Timestamp, Uuid, bounded, hexadecimal, long_text
+
+revision = "0001"
+down_revision = None
+
+OPTIONS: dict[str, Any] = {
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")
+    for option, value in (("charset", "utf8mb4"), ("collate", "utf8mb4_bin"), ("engine", "InnoDB"))
+}
+STRIPES = 1024
+TABLES = (
+    "llm_sessions",
+    "llm_operations",
+    "llm_messages",
+    "llm_spans",
+    "llm_tool_definitions",
+    "llm_dead_letters",
+    "llm_locks",
+)
+
+
+def upgrade() -> None:
+    _sessions()
+    _operations()
+    _messages()
+    _spans()
+    _tool_definitions()
+    _dead_letters()
+    _locks()
+
+
+def downgrade() -> None:
+    for table in reversed(TABLES):
+        op.drop_table(table)
+
+
+def _sessions() -> None:
+    op.create_table(
+        "llm_sessions",
+        Column("session_id", Uuid, primary_key=True, comment="computed from (workspace, session_key), or the trace id"),
+        Column(
+            "session_key", bounded(), comment="conversation id as the application gave it; NULL: the trace stands in"
+        ),
+        Column("workspace", bounded()),
+        Column("agent_id", bounded(), comment="first known gen_ai.agent.id or agent name"),
+        Column("user_id", bounded(), comment="the end user, as the application names them"),
+        Column("created_at", Timestamp, nullable=False, comment="earliest operation seen"),
+        Column("last_seen_at", Timestamp, nullable=False, comment="latest operation seen"),
+        Column("metadata", Json, comment="attributes the application set for the session"),
+        Column("provenance", Json, comment="internal: when each of the above was first said"),
+        **OPTIONS,
+    )
+
+
+def _operations() -> None:
+    op.create_table(
+        "llm_operations",
+        Column("operation_id", Uuid, primary_key=True),
+        Column("session_id", Uuid, ForeignKey("llm_sessions.session_id", ondelete="CASCADE"), nullable=False),
+        Column("action_id", bounded(), comment="the application's own step name"),
+        Column("timestamp", Timestamp, nullable=False, comment="start of the span"),
+        Column("operation_type", bounded(64), nullable=False, comment="gen_ai.operation.name"),
+        Column("provider", bounded(), comment="gen_ai.provider.name"),
+        Column("model", bounded(), comment="the model that answered, else the one asked for"),
+        Column("request_model", bounded(), comment="the model asked for"),
+        Column("input_tokens", sa.BigInteger, comment="all prompt tokens, cached ones included"),
+        Column("output_tokens", sa.BigInteger, comment="all generated tokens, reasoning included"),
+        Column("cache_read_input_tokens", sa.BigInteger, comment="part of input_tokens"),
+        Column("cache_write_input_tokens", sa.BigInteger, comment="part of input_tokens"),
+        Column("reasoning_output_tokens", sa.BigInteger, comment="part of output_tokens"),
+        Column("latency_ms", sa.BigInteger, comment="end minus start"),
+        Column("time_to_first_token_ms", sa.BigInteger),
+        Column("cost", sa.Double, comment="US dollars; NULL when the price is not known"),
+        Column("cost_source", bounded(32), comment="reported, catalog or override"),
+        Column("status", bounded(16), nullable=False, comment="ok, error or pending"),
+        Column("error_type", bounded()),
+        Column("error_message", long_text()),
+        Column("finish_reason", bounded(64), comment="first choice's"),
+        Column("response_id", bounded()),
+        Column("tool_name", bounded()),
+        Column("agent_name", bounded()),
+        Column("user_id", bounded()),
+        Column("service_name", bounded()),
+        Column("trace_id", hexadecimal(32)),
+        Column("span_id", hexadecimal(16)),
+        Column("parent_span_id", hexadecimal(16)),
+        Column("extras", Json, comment="everything else that was on the span"),
+        Column("message_ids", Json, comment="what the call sent and got back, in order: see llm_operation_messages"),
+        Column("input_messages", sa.Integer, nullable=False, comment="how many of message_ids are input"),
+        **OPTIONS,
+    )
+    op.create_index("idx_llm_operations_session", "llm_operations", ["session_id", "timestamp"])
+
+
+def _messages() -> None:
+    op.create_table(
+        "llm_messages",
+        Column("message_id", Uuid, primary_key=True),
+        Column("operation_id", Uuid, ForeignKey("llm_operations.operation_id", ondelete="CASCADE"), nullable=False),
+        Column("role", bounded(32), nullable=False),
+        Column("content", long_text(), comment="what a person would read; NULL where it was not captured"),
+        Column("sequence_number", sa.Integer, nullable=False, comment="position in that operation's exchange"),
+        Column("direction", bounded(8), nullable=False, comment="input or output"),
+        Column("parts", Json, comment="OpenTelemetry's message parts, where text alone does not say it all"),
+        Column("tool_call_id", bounded()),
+        Column("tool_name", bounded()),
+        Column("finish_reason", bounded(64)),
+        Column("timestamp", Timestamp, nullable=False, comment="that operation's timestamp"),
+        **OPTIONS,
+    )
+    op.create_index("idx_llm_messages_operation", "llm_messages", ["operation_id"])
+
+
+def _spans() -> None:
+    op.create_table(
+        "llm_spans",
+        Column("trace_id", hexadecimal(32), primary_key=True),
+        Column("span_id", hexadecimal(16), primary_key=True),
+        Column("operation_id", Uuid, ForeignKey("llm_operations.operation_id", ondelete="CASCADE"), nullable=False),
+        Column("parent_span_id", hexadecimal(16)),
+        Column("span_name", bounded()),
+        Column("scope_name", bounded()),
+        Column("session_key", bounded(), comment="internal: the key as given on this very span"),
+        Column("workspace", bounded(), comment="internal: the workspace as given on this very span"),
+        Column(
+            "facts",
+            Json,
+            comment="internal: what this span and its events said, where the operation alone does not tell",
+        ),
+        **OPTIONS,
+    )
+    op.create_index("idx_llm_spans_operation", "llm_spans", ["operation_id"])
+
+
+def _tool_definitions() -> None:
+    op.create_table(
+        "llm_tool_definitions",
+        Column("tool_definitions_id", Uuid, primary_key=True, comment="operations refer to it in extras"),
+        Column("session_id", Uuid, ForeignKey("llm_sessions.session_id", ondelete="CASCADE"), nullable=False),
+        Column("definitions", Json, nullable=False),
+        **OPTIONS,
+    )
+    op.create_index("idx_llm_tool_definitions_session", "llm_tool_definitions", ["session_id"])
+
+
+def _dead_letters() -> None:
+    op.create_table(
+        "llm_dead_letters",
+        Column("dead_letter_id", Uuid, primary_key=True, comment="computed from the payload"),
+        Column("received_at", Timestamp, nullable=False),
+        Column("reason", long_text(), nullable=False),
+        Column("payload", long_text(), nullable=False, comment="JSON that can be replayed"),
+        **OPTIONS,
+    )
+
+
+def _locks() -> None:
+    locks = op.create_table(
+        "llm_locks",
+        Column(
+            "stripe", sa.Integer, primary_key=True, autoincrement=False, comment="internal: writers lock these rows"
+        ),
+        **OPTIONS,
+    )
+    op.bulk_insert(locks, [{"stripe": stripe} for stripe in range(STRIPES)])
