@@ -1,0 +1,213 @@
+"""Facts: what one signal said, in the form that is compared, merged and kept.
+
+Every decision is made on facts, and a fact read back from the database equals the fact that was written. That is why
+order, batching and repetition of the deliveries leave no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from otel_llm_sql.records import AGGREGATES, JsonValue, Operation
+from otel_llm_sql.rows.identity import definitions_digest, message_digest, message_digests, uuid_text, uuid_value
+from otel_llm_sql.rows.texts import Texts
+
+VALUES = (
+    "action_id",
+    "timestamp",
+    "operation_type",
+    "provider",
+    "model",
+    "request_model",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_write_input_tokens",
+    "reasoning_output_tokens",
+    "latency_ms",
+    "time_to_first_token_ms",
+    "cost",
+    "cost_source",
+    "status",
+    "error_type",
+    "error_message",
+    "finish_reason",
+    "response_id",
+    "tool_name",
+    "agent_name",
+    "user_id",
+    "service_name",
+)
+"""Columns of `llm_operations` that an Operation gives as they stand."""
+
+DEFINITIONS = "tool_definitions_id"
+"""Key in `extras` that refers to `llm_tool_definitions`; within a fact it holds the digest, free of any session."""
+
+_RANKS = {"system": 0, "developer": 0, "user": 1, "assistant": 2, "tool": 3}
+
+
+class SpanKey(NamedTuple):
+    """What identifies a span."""
+
+    trace_id: str
+    span_id: str
+
+
+@dataclass(slots=True)
+class Fact:
+    """What one span or one content event said.
+
+    Attributes:
+        values: columns of `llm_operations` by name (VALUES); `timestamp` in microseconds since the epoch.
+        digests: its messages, inputs first.
+        inputs: how many of them are inputs.
+        order: for an event, its time in nanoseconds and the rank of its role: the order of the conversation.
+    """
+
+    values: dict[str, Any]
+    extras: dict[str, JsonValue]
+    digests: list[int]
+    inputs: int
+    parent_span_id: str | None = None
+    span_name: str | None = None
+    scope_name: str | None = None
+    session_key: str | None = None
+    workspace: str | None = None
+    order: tuple[int, int] = (0, 0)
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it is a call to a provider."""
+        return self.values["operation_type"] not in AGGREGATES
+
+    @property
+    def end(self) -> int:
+        """End of the operation in microseconds since the epoch."""
+        return int(self.values["timestamp"]) + (self.values["latency_ms"] or 0) * 1000
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Everything that was said about one span: by the span itself, and by content events that name it."""
+
+    span: Fact | None = None
+    events: list[Fact] = field(default_factory=list)
+
+    def said(self) -> list[Fact]:
+        """All facts, the most telling first."""
+        return [self.span, *self.events] if self.span else self.events
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the span alone says it all."""
+        return self.span is not None and not self.events
+
+
+def fact_of(operation: Operation, texts: Texts) -> Fact:
+    """The fact of an operation; its messages and tool definitions go to `texts`."""
+    digests = []
+    inputs = 0
+    known = texts.messages
+    ordered = operation.messages
+    for message in ordered:
+        digest = message_digest(message.role, message.content, message.parts)
+        digests.append(digest)
+        if message.direction == "input":
+            inputs += 1
+        if digest not in known:
+            known[digest] = message
+    extras = operation.extras
+    if operation.agent_id:
+        extras["agent_id"] = operation.agent_id
+    if operation.metadata:
+        extras["metadata"] = operation.metadata
+    if operation.tool_definitions is not None:
+        digest = definitions_digest(operation.tool_definitions)
+        texts.definitions[digest] = operation.tool_definitions
+        extras[DEFINITIONS] = uuid_text(digest)
+    return Fact(
+        values={name: getattr(operation, name) for name in VALUES},
+        extras=extras,
+        digests=digests,
+        inputs=inputs,
+        parent_span_id=operation.parent_span_id,
+        span_name=operation.span_name,
+        scope_name=operation.scope_name,
+        session_key=operation.session_key,
+        workspace=operation.workspace,
+        order=_order(operation),
+    )
+
+
+def _order(operation: Operation) -> tuple[int, int]:
+    if operation.source == "span":
+        return (0, 0)
+    return (operation.event_time_ns, _RANKS.get(operation.messages[0].role, 4) if operation.messages else 5)
+
+
+def evidence_json(evidence: Evidence) -> dict[str, JsonValue]:
+    """Evidence as it is kept in `llm_spans.facts`."""
+    kept: dict[str, JsonValue] = {"events": [fact_json(event) for event in evidence.events]}
+    if evidence.span:
+        kept["span"] = fact_json(evidence.span)
+    return kept
+
+
+def fact_json(fact: Fact) -> JsonValue:
+    """A fact as strict JSON."""
+    return {
+        "values": {k: v for k, v in fact.values.items() if v is not None},
+        "extras": fact.extras,
+        "messages": [uuid_text(digest) for digest in fact.digests],
+        "inputs": fact.inputs,
+        "session_key": fact.session_key,
+        "workspace": fact.workspace,
+        "order": list(fact.order),
+    }
+
+
+def evidence_from_json(kept: Mapping[str, Any], span_row: Mapping[str, Any]) -> Evidence:
+    """Evidence as it was kept."""
+    span = kept.get("span")
+    return Evidence(
+        span=_fact_from_json(span, span_row) if span else None,
+        events=[_fact_from_json(event, {}) for event in kept["events"]],
+    )
+
+
+def _fact_from_json(kept: Mapping[str, Any], span_row: Mapping[str, Any]) -> Fact:
+    values = dict.fromkeys(VALUES)
+    values.update(kept["values"])
+    return Fact(
+        values=values,
+        extras=kept["extras"],
+        digests=[uuid_value(text) for text in kept["messages"]],
+        inputs=kept["inputs"],
+        parent_span_id=span_row.get("parent_span_id"),
+        span_name=span_row.get("span_name"),
+        scope_name=span_row.get("scope_name"),
+        session_key=kept["session_key"],
+        workspace=kept["workspace"],
+        order=(kept["order"][0], kept["order"][1]),
+    )
+
+
+def fact_from_row(operation: Mapping[str, Any], span_row: Mapping[str, Any]) -> Fact:
+    """The fact of a span that is the only source of an operation, read back from that operation's row."""
+    session = uuid_value(operation["session_id"])
+    extras = dict(operation["extras"] or {})
+    if DEFINITIONS in extras:
+        extras[DEFINITIONS] = uuid_text(uuid_value(extras[DEFINITIONS]) ^ session)
+    return Fact(
+        values={name: operation[name] for name in VALUES},
+        extras=extras,
+        digests=message_digests([uuid_value(text) ^ session for text in operation["message_ids"] or ()]),
+        inputs=operation["input_messages"],
+        parent_span_id=span_row["parent_span_id"],
+        span_name=span_row["span_name"],
+        scope_name=span_row["scope_name"],
+        session_key=span_row["session_key"],
+        workspace=span_row["workspace"],
+    )

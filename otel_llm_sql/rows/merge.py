@@ -1,0 +1,227 @@
+"""One call, one row: which spans tell about the same call, and what they say together (docs/decisions/0002).
+
+All functions are pure, and none depends on the order in which evidence arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from otel_llm_sql.records import AGGREGATES, REPAIRED, JsonValue
+from otel_llm_sql.rows.facts import VALUES, Evidence, Fact, SpanKey, fact_json
+
+CLOCK_SKEW = 2_000_000
+"""Microseconds by which the clocks of two machines may differ: one call seen by a client and by a gateway."""
+
+_IDENTITY = frozenset({"timestamp", "latency_ms", "status", "operation_type", "cost", "cost_source"})
+_ONLY_OF_ERRORS = ("error_type", "error_message")
+_ONLY_OF_CALLS = (
+    "provider",
+    "model",
+    "request_model",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_write_input_tokens",
+    "reasoning_output_tokens",
+    "cost",
+    "cost_source",
+)
+
+Evidences = Mapping[SpanKey, Evidence]
+
+
+def combined(one: Evidence, other: Evidence) -> Evidence:
+    """What two deliveries say about one span."""
+    spans = [e.span for e in (one, other) if e.span]
+    # A span that was open across a fork is exported by parent and child: the longer one saw more.
+    span = max(spans, key=_weight) if spans else None
+    events = {_weight(event): event for event in (*one.events, *other.events)}
+    return Evidence(span, [events[w] for w in sorted(events)])
+
+
+def _weight(fact: Fact) -> tuple[tuple[int, int], int, bytes]:
+    text = orjson.dumps(fact_json(fact), option=orjson.OPT_SORT_KEYS)
+    return (fact.order, fact.values["latency_ms"] or 0, text)
+
+
+def same(one: Evidence, other: Evidence) -> bool:
+    """Whether two pieces of evidence say the same."""
+    return one.span == other.span and one.events == other.events
+
+
+def groups(evidences: Evidences) -> dict[SpanKey, list[SpanKey]]:
+    """The spans of each call: innermost span -> all that tell about it, from the innermost outwards."""
+    inner = _inner_spans(evidences)
+    found: dict[SpanKey, list[tuple[int, SpanKey]]] = {}
+    for key in evidences:
+        innermost, depth = _follow(key, inner)
+        found.setdefault(innermost, []).append((depth, key))
+    return {innermost: [key for _, key in sorted(members)] for innermost, members in found.items()}
+
+
+def _follow(key: SpanKey, inner: Mapping[SpanKey, SpanKey]) -> tuple[SpanKey, int]:
+    seen = [key]
+    while (key := inner.get(key, key)) not in seen:
+        seen.append(key)
+    if key == seen[-1]:
+        return key, len(seen) - 1
+    return min(seen[seen.index(key) :]), len(seen) - 1  # contradicting telemetry: any fixed choice will do
+
+
+def _inner_spans(evidences: Evidences) -> dict[SpanKey, SpanKey]:
+    calls = {key: e.span for key, e in evidences.items() if e.span and e.span.is_call}
+    children: dict[SpanKey, list[SpanKey]] = {}
+    by_response: dict[str, list[SpanKey]] = {}
+    for key, fact in calls.items():
+        if fact.parent_span_id:
+            parent = SpanKey(key.trace_id, fact.parent_span_id)
+            if parent in calls:
+                children.setdefault(parent, []).append(key)
+        if fact.values["response_id"]:
+            by_response.setdefault(fact.values["response_id"], []).append(key)
+    inner = {key: best for key in children if (best := _nested(key, children[key], calls))}
+    for keys in by_response.values():
+        if len(keys) > 1:
+            for key in keys:
+                if best := _twin(key, keys, calls):
+                    inner[key] = best
+    return inner
+
+
+def _nested(outer: SpanKey, children: Iterable[SpanKey], calls: Mapping[SpanKey, Fact]) -> SpanKey | None:
+    """The child that an outer span tells about: of several tries, the last."""
+    said = calls[outer].values["response_id"]
+    candidates = [
+        (fact.values["response_id"] == said, fact.end, key)
+        for key in children
+        if (fact := calls[key]) and (not said or fact.values["response_id"] in (None, said))
+    ]
+    return max(candidates)[2] if candidates else None
+
+
+def _twin(key: SpanKey, others: Iterable[SpanKey], calls: Mapping[SpanKey, Fact]) -> SpanKey | None:
+    """The innermost other span with this response id that tells about the same call."""
+    fact = calls[key]
+    candidates = [
+        (_extent(other, calls[other]), other)
+        for other in others
+        if other != key and _is_inside(other, calls[other], key, fact) and _agree(calls[other], fact)
+    ]
+    return min(candidates)[1] if candidates else None
+
+
+def _extent(key: SpanKey, fact: Fact) -> tuple[int, int, SpanKey]:
+    return (fact.values["latency_ms"] or 0, -fact.values["timestamp"], key)
+
+
+def _is_inside(inner_key: SpanKey, inner: Fact, outer_key: SpanKey, outer: Fact) -> bool:
+    if inner_key.trace_id == outer_key.trace_id:
+        if outer.parent_span_id == inner_key.span_id:
+            return False
+        if inner.parent_span_id == outer_key.span_id:
+            return True
+    # One instrumentation tells a call once: two of its spans with one response id are a cache or a constant id.
+    if inner.scope_name == outer.scope_name or _extent(inner_key, inner) > _extent(outer_key, outer):
+        return False
+    skew = 0 if inner_key.trace_id == outer_key.trace_id else CLOCK_SKEW
+    return inner.values["timestamp"] >= outer.values["timestamp"] - skew and inner.end <= outer.end + skew
+
+
+def _agree(one: Fact, other: Fact) -> bool:
+    for name in ("input_tokens", "output_tokens"):
+        if None not in (one.values[name], other.values[name]) and one.values[name] != other.values[name]:
+            return False
+    return _models_agree(one.values, other.values)
+
+
+def _models_agree(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    mine, theirs = (tuple(v[n] for n in ("model", "request_model") if v[n]) for v in (one, other))
+    return not mine or not theirs or any(a in b or b in a for a in mine for b in theirs)
+
+
+@dataclass(slots=True)
+class Merged:
+    """What all evidence of one operation says together."""
+
+    values: dict[str, Any]
+    extras: dict[str, JsonValue]
+    digests: list[int]
+    inputs: int
+    parent_span_id: str | None
+
+
+def merged(members: Sequence[Evidence]) -> Merged:
+    """One operation from its evidence, innermost first: the innermost gives identity, the others fill what is missing."""
+    said = [fact for evidence in members for fact in evidence.said()]
+    first = members[0]
+    if len(said) == 1 and first.span:
+        return Merged(first.span.values, first.span.extras, first.span.digests, first.span.inputs, first.span.parent_span_id)
+    values = _identity(first)
+    for name in VALUES:
+        if name not in _IDENTITY:
+            values[name] = next((f.values[name] for f in said if f.values[name] is not None), None)
+    values["cost"], values["cost_source"] = _cost(said)
+    if values["status"] != "error":
+        values.update(dict.fromkeys(_ONLY_OF_ERRORS))
+    inputs, outputs = (_messages(members, outputs=o) for o in (False, True))
+    if values["operation_type"] in AGGREGATES:
+        values.update(dict.fromkeys(_ONLY_OF_CALLS))
+    parent = first.span.parent_span_id if first.span else None
+    return Merged(values, _extras(said, values), inputs + outputs, len(inputs), parent)
+
+
+def _identity(evidence: Evidence) -> dict[str, Any]:
+    values: dict[str, Any] = dict.fromkeys(VALUES)
+    if evidence.span:
+        return values | {name: evidence.span.values[name] for name in _IDENTITY}
+    said = (event.values["operation_type"] for event in evidence.events)
+    values["timestamp"] = min(event.values["timestamp"] for event in evidence.events)
+    values["operation_type"] = next(filter(None, said), "chat")
+    values["status"] = "pending"
+    return values
+
+
+def _cost(said: Sequence[Fact]) -> tuple[float | None, str | None]:
+    rank = {"reported": 0, "override": 1, "catalog": 2}
+    known = [f.values for f in said if f.values["cost"] is not None]
+    best = min(known, key=lambda v: rank.get(v["cost_source"], 3), default=None)
+    return (best["cost"], best["cost_source"]) if best else (None, None)
+
+
+def _extras(said: Sequence[Fact], values: Mapping[str, Any]) -> dict[str, JsonValue]:
+    extras: dict[str, JsonValue] = {}
+    repaired: dict[str, JsonValue] = {}
+    for fact in reversed(said):
+        extras.update(fact.extras)
+        repaired.update(fact.extras.get(REPAIRED) or {})
+    if repaired:
+        extras[REPAIRED] = repaired
+    if values["cost"] is not None:
+        extras.pop("cost_unknown", None)
+    return extras
+
+
+def _messages(members: Sequence[Evidence], *, outputs: bool) -> list[int]:
+    """Digests of one direction, from the first piece of evidence that has any."""
+    for evidence in members:
+        if evidence.span and (found := _side(evidence.span, outputs=outputs)):
+            return found
+        complete = [_side(e, outputs=outputs) for e in evidence.events if len(e.digests) > 1 or _is_details(e)]
+        if found := next(filter(None, complete), []):
+            return found
+        if found := [d for event in evidence.events for d in _side(event, outputs=outputs)]:
+            return found
+    return []
+
+
+def _is_details(event: Fact) -> bool:
+    return bool(event.values["operation_type"])
+
+
+def _side(fact: Fact, *, outputs: bool) -> list[int]:
+    return fact.digests[fact.inputs :] if outputs else fact.digests[: fact.inputs]

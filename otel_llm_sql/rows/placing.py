@@ -1,0 +1,126 @@
+"""Sessions: which session an operation belongs to, and what its operations say of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from otel_llm_sql.records import JsonValue
+from otel_llm_sql.rows.facts import SpanKey
+from otel_llm_sql.rows.identity import session_id, trace_session_id
+
+
+class Named(NamedTuple):
+    """A session as an application names it: its key within its workspace."""
+
+    workspace: str | None
+    session_key: str
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return session_id(self.workspace, self.session_key)
+
+
+class Trace:
+    """The spans of one trace, as far as sessions depend on them."""
+
+    def __init__(self) -> None:
+        self.parents: dict[str, str | None] = {}
+        self.names: dict[str, Named] = {}
+
+    def add(self, span_id: str, parent_span_id: str | None, name: Named | None) -> None:
+        """Add a span, with the session it names itself."""
+        self.parents[span_id] = parent_span_id
+        if name:
+            self.names[span_id] = name
+
+    def inherited(self, span_id: str) -> Named | None:
+        """The session of the nearest span above that names one."""
+        seen = {span_id}
+        above = self.parents.get(span_id)
+        while above is not None and above not in seen:
+            if above in self.names:
+                return self.names[above]
+            seen.add(above)
+            above = self.parents.get(above)
+        return None
+
+    @property
+    def only_name(self) -> Named | None:
+        """The session of the whole trace, where its spans name exactly one."""
+        distinct = set(self.names.values())
+        return distinct.pop() if len(distinct) == 1 else None
+
+
+def place(members: Sequence[SpanKey], traces: Mapping[str, Trace]) -> tuple[str, Named | None]:
+    """The session of an operation: named on its spans, above them, or anywhere in the trace; else the trace itself."""
+    name = (
+        _first(traces[key.trace_id].names.get(key.span_id) for key in members)
+        or _first(traces[key.trace_id].inherited(key.span_id) for key in members)
+        or _first(traces[key.trace_id].only_name for key in members)
+    )
+    # Twins in two traces: the outer one stands among the application's other spans.
+    return (name.session_id, name) if name else (trace_session_id(members[-1].trace_id), None)
+
+
+def _first(names: Iterable[Named | None]) -> Named | None:
+    return next((name for name in names if name), None)
+
+
+Stamp = tuple[int, str]
+"""When something was said, and by which operation: the earliest wins, then the smallest id."""
+
+SAID = ("workspace", "agent_id", "user_id")
+
+
+@dataclass(slots=True)
+class Profile:
+    """What the operations of one session say about it; the first to say something is believed."""
+
+    said: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
+    metadata: dict[str, tuple[Stamp, JsonValue]] = field(default_factory=dict)
+
+    def hear(self, stamp: Stamp, **values: str | None) -> None:
+        """Take what one operation says: `workspace`, `agent_id`, `user_id`."""
+        for name, value in values.items():
+            if value and (name not in self.said or stamp < self.said[name][0]):
+                self.said[name] = (stamp, value)
+
+    def hear_metadata(self, stamp: Stamp, metadata: Mapping[str, JsonValue]) -> None:
+        """Take the application's attributes, each by itself."""
+        for name, value in metadata.items():
+            if name not in self.metadata or stamp < self.metadata[name][0]:
+                self.metadata[name] = (stamp, value)
+
+    def recall(self, row: Mapping[str, Any], *, without: Container[str] = ()) -> list[tuple[str, Stamp]]:
+        """Take what a session's row remembers; returns what it had from the operations in `without`."""
+        forgotten = []
+        provenance = dict(row["provenance"] or {})
+        for name, (when, who) in (provenance.pop("metadata", None) or {}).items():
+            if who in without:
+                forgotten.append((f"metadata.{name}", (when, who)))
+            else:
+                self.hear_metadata((when, who), {name: row["metadata"][name]})
+        for name, (when, who) in provenance.items():
+            if who in without:
+                forgotten.append((name, (when, who)))
+            else:
+                self.hear((when, who), **{name: row[name]})
+        return forgotten
+
+    def knows(self, name: str, stamp: Stamp) -> bool:
+        """Whether something said no later than this is known."""
+        known = self.metadata.get(name[9:]) if name.startswith("metadata.") else self.said.get(name)
+        return known is not None and known[0] <= stamp
+
+    def columns(self) -> dict[str, Any]:
+        """Columns of `llm_sessions`, with what is needed to merge them again."""
+        provenance: dict[str, Any] = {name: list(self.said[name][0]) for name in SAID if name in self.said}
+        if self.metadata:
+            provenance["metadata"] = {name: list(self.metadata[name][0]) for name in sorted(self.metadata)}
+        row: dict[str, Any] = {name: self.said[name][1] if name in self.said else None for name in SAID}
+        row["metadata"] = {name: self.metadata[name][1] for name in sorted(self.metadata)} or None
+        row["provenance"] = provenance or None
+        return row

@@ -1,0 +1,300 @@
+"""The second half of a resolution: rows of operations, messages, tool definitions and sessions.
+
+A message belongs to the earliest operation of its session that carried it, calls to a provider before the agents and
+tools around them (an agent's span starts first and repeats what its calls said: docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from otel_llm_sql.records import AGGREGATES, Message
+from otel_llm_sql.rows.batch import Row, RowBatch
+from otel_llm_sql.rows.facts import DEFINITIONS, VALUES
+from otel_llm_sql.rows.identity import message_keys, uuid_text, uuid_value
+from otel_llm_sql.rows.known import Carrier
+from otel_llm_sql.rows.placing import Profile
+from otel_llm_sql.rows.resolve import Final, Resolution, definitions_digest_of
+
+
+class Claim(NamedTuple):
+    """An operation's claim on a message; the smallest owns it."""
+
+    rank: int
+    timestamp: int
+    operation_id: str
+    sequence_number: int
+    direction: str
+    finish_reason: str | None
+
+
+@dataclass(slots=True)
+class Settlement:
+    """What becomes of messages and sessions once the operations are known.
+
+    Attributes:
+        changed: operations that are new or differ from what is stored.
+        unsettled: rows of operations that were stored otherwise, or are gone.
+        touched: sessions that gain, lose or change an operation.
+        claims: the best claim of the changed operations on each message, by message id.
+        texts: message id -> what it says, where the batch has it.
+        withdrawn: messages that an operation no longer carries, or carries later than it did: id -> session.
+        searched: sessions all of whose operations were read.
+    """
+
+    resolution: Resolution
+    batch: RowBatch
+    changed: list[Final] = field(default_factory=list)
+    unsettled: dict[str, Row] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
+    sessions: dict[str, Row] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
+    digests: dict[str, int] = field(default_factory=dict)
+    homes: dict[str, str] = field(default_factory=dict)
+    withdrawn: dict[str, str] = field(default_factory=dict)
+    definitions: dict[str, tuple[str, int]] = field(default_factory=dict)
+    lost_definitions: dict[str, str] = field(default_factory=dict)
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    carriers: dict[str, list[Carrier]] = field(default_factory=dict)
+
+    def write_operations(self) -> None:
+        """Rows of `llm_operations` that are new or different; and what they say of messages and sessions."""
+        for final in self.resolution.finals.values():
+            row, keys = operation_row(final)
+            before = self.resolution.old.get(final.operation_id)
+            if before is not None and _equal(row, before):
+                continue
+            self.batch.put("llm_operations", row, exists=before is not None)
+            self.changed.append(final)
+            self.touched.add(final.session_id)
+            self._claim(final, keys)
+        changed = {final.operation_id for final in self.changed}
+        for operation_id, before in self.resolution.old.items():
+            if operation_id in changed or operation_id not in self.resolution.finals:
+                self.unsettled[operation_id] = before
+                self.touched.add(before["session_id"])
+                self._withdraw(before)
+
+    def _claim(self, final: Final, keys: list[int]) -> None:
+        session = uuid_value(final.session_id)
+        said = final.said
+        rank = int(said.values["operation_type"] in AGGREGATES)
+        timestamp = said.values["timestamp"]
+        reasons = said.extras.get("finish_reasons") or [said.values["finish_reason"]]
+        for number, key in enumerate(keys):
+            message_id = uuid_text(key ^ session)
+            output = number - said.inputs
+            reason = reasons[output] if 0 <= output < len(reasons) else None
+            direction = "input" if output < 0 else "output"
+            claim = Claim(rank, timestamp, final.operation_id, number, direction, reason)
+            if message_id not in self.claims or claim < self.claims[message_id]:
+                self.claims[message_id] = claim
+            self.digests[message_id] = said.digests[number]
+            self.homes[message_id] = final.session_id
+        if (digest := definitions_digest_of(said.extras)) is not None:
+            self.definitions[uuid_text(digest ^ session)] = (final.session_id, digest)
+
+    def _withdraw(self, before: Row) -> None:
+        rank = int(before["operation_type"] in AGGREGATES)
+        for message_id in before["message_ids"] or ():
+            claim = self.claims.get(message_id)
+            if claim is None or claim[:3] > (rank, before["timestamp"], before["operation_id"]):
+                self.withdrawn[message_id] = before["session_id"]
+        definitions_id = (before["extras"] or {}).get(DEFINITIONS)
+        if definitions_id and definitions_id not in self.definitions:
+            self.lost_definitions[definitions_id] = before["session_id"]
+
+    def search(self) -> None:
+        """Read all operations of the sessions in which somebody else may have to step in."""
+        known = self.resolution.known
+        self.sessions = known.sessions(self.touched) if self.touched else {}
+        self._hear()
+        wanted = set(self.lost_definitions.values()) | self._speechless()
+        if self.withdrawn:
+            owners = known.owners(self.withdrawn)
+            self.withdrawn = {m: s for m, s in self.withdrawn.items() if m in owners and owners[m][0] in self.unsettled}
+            wanted.update(self.withdrawn.values())
+        if wanted:
+            for carrier in known.carriers(wanted):
+                if carrier.operation_id not in self.unsettled:
+                    self.carriers.setdefault(carrier.session_id, []).append(carrier)
+        for session_id in wanted:
+            self.carriers.setdefault(session_id, [])
+
+    def _hear(self) -> None:
+        for final in self.resolution.finals.values():
+            if final.session_id in self.touched:
+                said = final.said
+                profile = self.profiles.setdefault(final.session_id, Profile())
+                stamp = (said.values["timestamp"], final.operation_id)
+                profile.hear(
+                    stamp,
+                    workspace=final.name.workspace if final.name else final.workspace,
+                    agent_id=said.extras.get("agent_id") or said.values["agent_name"],
+                    user_id=said.values["user_id"],
+                )
+                profile.hear_metadata(stamp, said.extras.get("metadata") or {})
+
+    def _speechless(self) -> set[str]:
+        """Sessions that no longer know who said first what they remember."""
+        speechless = set()
+        for session_id, row in self.sessions.items():
+            profile = self.profiles.setdefault(session_id, Profile())
+            forgotten = profile.recall(row, without=self.unsettled)
+            if any(not profile.knows(name, stamp) for name, stamp in forgotten):
+                speechless.add(session_id)
+        return speechless
+
+    def write_messages(self) -> None:
+        """Rows of `llm_messages`: new ones, and those whose owner changes."""
+        self._claim_for_others()
+        existing = [m for m in self.claims if self.homes[m] in self.sessions]
+        owners = self.resolution.known.owners(existing) if existing else {}
+        inserts: dict[str, Claim] = {}
+        for message_id, claim in self.claims.items():
+            owner = owners.get(message_id)
+            if owner is None:
+                inserts[message_id] = claim
+            elif owner[0] in self.unsettled or claim[:3] < _standing(owner):
+                self.batch.put("llm_messages", _moved(message_id, claim), exists=True)
+        said = self.resolution.texts.messages
+        self.resolution.texts.recover({self.digests[m] for m in inserts}, self.resolution.old.values(), self.resolution.known)
+        for message_id, claim in inserts.items():
+            self.batch.put("llm_messages", _message_row(message_id, claim, said[self.digests[message_id]]), exists=False)
+        self.batch.deletes["llm_messages"] = [m for m in self.withdrawn if m not in self.claims]
+
+    def _claim_for_others(self) -> None:
+        for carriers in self.carriers.values():
+            for carrier in carriers:
+                rank = int(carrier.operation_type in AGGREGATES)
+                for number, message_id in enumerate(carrier.message_ids):
+                    if message_id in self.withdrawn:
+                        self._claim_for(carrier, rank, number, message_id)
+
+    def _claim_for(self, carrier: Carrier, rank: int, number: int, message_id: str) -> None:
+        output = number - carrier.input_messages
+        reasons = carrier.extras.get("finish_reasons") or [carrier.finish_reason]
+        reason = reasons[output] if 0 <= output < len(reasons) else None
+        direction = "input" if output < 0 else "output"
+        claim = Claim(rank, carrier.timestamp, carrier.operation_id, number, direction, reason)
+        if message_id not in self.claims or claim < self.claims[message_id]:
+            self.claims[message_id] = claim
+            self.homes[message_id] = carrier.session_id
+
+    def write_definitions(self) -> None:
+        """Rows of `llm_tool_definitions`: once per session."""
+        carried = {
+            text
+            for carriers in self.carriers.values()
+            for carrier in carriers
+            if (text := carrier.extras.get(DEFINITIONS))
+        }
+        self.batch.deletes["llm_tool_definitions"] = [d for d in self.lost_definitions if d not in carried]
+        if not self.definitions:
+            return
+        known = self.resolution.known
+        stored = known.definitions(self.definitions)
+        new = {text: home for text, home in self.definitions.items() if text not in stored}
+        texts = self.resolution.texts
+        texts.recover_definitions({digest for _, digest in new.values()}, self.resolution.old.values(), known)
+        for definitions_id, (session_id, digest) in new.items():
+            definitions = orjson.dumps(texts.definitions[digest]).decode()
+            row = {"tool_definitions_id": definitions_id, "session_id": session_id, "definitions": definitions}
+            self.batch.put("llm_tool_definitions", row, exists=False)
+
+    def write_sessions(self) -> None:
+        """Rows of `llm_sessions`: new, changed, or empty and gone."""
+        extents = self._extents()
+        for session_id in self.touched:
+            before = self.sessions.get(session_id)
+            if session_id not in extents:
+                if before is not None:
+                    self.batch.deletes["llm_sessions"].append(session_id)
+                continue
+            row = self._session_row(session_id, extents[session_id])
+            if before is None or any(before[name] != value for name, value in row.items()):
+                for name in ("metadata", "provenance"):
+                    row[name] = orjson.dumps(row[name]).decode() if row[name] is not None else None
+                self.batch.put("llm_sessions", row, exists=before is not None)
+
+    def _extents(self) -> dict[str, tuple[int, int]]:
+        shrinking = {row["session_id"] for row in self.unsettled.values()}
+        extents = {s: (row["created_at"], row["last_seen_at"]) for s, row in self.sessions.items() if s not in shrinking}
+        if shrinking:
+            extents.update(self.resolution.known.extents(shrinking, self.unsettled))
+        for final in self.resolution.finals.values():
+            if final.session_id in self.touched:
+                moment = final.said.values["timestamp"]
+                first, last = extents.get(final.session_id, (moment, moment))
+                extents[final.session_id] = (min(first, moment), max(last, moment))
+        return extents
+
+    def _session_row(self, session_id: str, extent: tuple[int, int]) -> Row:
+        profile = self.profiles.setdefault(session_id, Profile())
+        for carrier in self.carriers.get(session_id, ()):
+            stamp = (carrier.timestamp, carrier.operation_id)
+            agent = carrier.extras.get("agent_id") or carrier.agent_name
+            profile.hear(stamp, workspace=carrier.workspace, agent_id=agent, user_id=carrier.user_id)
+            profile.hear_metadata(stamp, carrier.extras.get("metadata") or {})
+        names = (f.name for f in self.resolution.finals.values() if f.session_id == session_id)
+        name = next(filter(None, names), None)
+        before: Row = self.sessions.get(session_id, {})
+        row: Row = {"session_id": session_id, "session_key": name.session_key if name else before.get("session_key")}
+        row.update(profile.columns())
+        row["created_at"], row["last_seen_at"] = extent
+        return row
+
+
+def operation_row(final: Final) -> tuple[Row, list[int]]:
+    """The row of an operation, JSON as text; and the keys of its messages."""
+    said = final.said
+    session = uuid_value(final.session_id)
+    keys = message_keys(said.digests)
+    extras = said.extras
+    if DEFINITIONS in extras:
+        extras = extras | {DEFINITIONS: uuid_text(uuid_value(extras[DEFINITIONS]) ^ session)}
+    innermost = final.members[0]
+    row: Row = {"operation_id": final.operation_id, "session_id": final.session_id}
+    row.update(said.values)
+    row["trace_id"], row["span_id"] = innermost
+    row["parent_span_id"] = said.parent_span_id
+    row["extras"] = orjson.dumps(extras).decode() if extras else None
+    row["message_ids"] = orjson.dumps([uuid_text(key ^ session) for key in keys]).decode() if keys else None
+    row["input_messages"] = said.inputs
+    return row, keys
+
+
+def _equal(row: Row, before: Row) -> bool:
+    for name in ("extras", "message_ids"):
+        if (orjson.loads(row[name]) if row[name] else None) != before[name]:
+            return False
+    return all(row[name] == before[name] for name in (*VALUES, "session_id", "parent_span_id", "input_messages"))
+
+
+def _standing(owner: tuple[str, int, str]) -> tuple[int, int, str]:
+    operation_id, timestamp, operation_type = owner
+    return (int(operation_type in AGGREGATES), timestamp, operation_id)
+
+
+def _moved(message_id: str, claim: Claim) -> Row:
+    return {
+        "message_id": message_id,
+        "operation_id": claim.operation_id,
+        "sequence_number": claim.sequence_number,
+        "direction": claim.direction,
+        "finish_reason": claim.finish_reason,
+        "timestamp": claim.timestamp,
+    }
+
+
+def _message_row(message_id: str, claim: Claim, message: Message) -> Row:
+    row: dict[str, Any] = _moved(message_id, claim)
+    row["role"] = message.role
+    row["content"] = message.content
+    row["parts"] = orjson.dumps(message.parts).decode() if message.parts is not None else None
+    row["tool_call_id"] = message.tool_call_id
+    row["tool_name"] = message.tool_name
+    return row

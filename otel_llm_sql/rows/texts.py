@@ -1,0 +1,65 @@
+"""What messages and tool definitions say, by digest: from the batch, or from where they stand in the database.
+
+Two spans that tell about one call may tell its messages in different shapes. Only one shape is shown; the other is kept
+with the evidence, so that it is still there should later evidence bring it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+
+from otel_llm_sql.records import JsonValue, Message
+from otel_llm_sql.rows.identity import message_digests, uuid_text, uuid_value
+from otel_llm_sql.rows.known import Known, Row
+
+_FIELDS = ("role", "content", "parts", "tool_call_id", "tool_name")
+
+
+class Texts:
+    """Messages and tool definitions by digest."""
+
+    def __init__(self) -> None:
+        self.messages: dict[int, Message] = {}
+        self.definitions: dict[int, JsonValue] = {}
+
+    def kept(self, messages: Iterable[int], definitions: Iterable[int]) -> dict[str, JsonValue]:
+        """What is kept with evidence whose shape is not shown."""
+        kept: dict[str, JsonValue] = {}
+        if texts := {uuid_text(d): {n: getattr(self.messages[d], n) for n in _FIELDS} for d in messages}:
+            kept["texts"] = texts
+        if tools := {uuid_text(d): self.definitions[d] for d in definitions}:
+            kept["definitions"] = tools
+        return kept
+
+    def unpack(self, kept: Mapping[str, Any]) -> None:
+        """Take back what was kept with evidence."""
+        for text, fields in (kept.get("texts") or {}).items():
+            self.messages.setdefault(uuid_value(text), Message(**fields))
+        for text, definitions in (kept.get("definitions") or {}).items():
+            self.definitions.setdefault(uuid_value(text), definitions)
+
+    def recover(self, messages: Collection[int], old: Iterable[Row], known: Known) -> None:
+        """Read messages that the batch does not have from the operations that carried them."""
+        missing = set(messages) - self.messages.keys()
+        if not missing:
+            return
+        places: dict[str, int] = {}
+        for row in old:
+            session = uuid_value(row["session_id"])
+            ids = row["message_ids"] or ()
+            digests = message_digests([uuid_value(text) ^ session for text in ids])
+            places.update((text, d) for text, d in zip(ids, digests, strict=True) if d in missing)
+        for row in known.messages(places):
+            self.messages[places[row["message_id"]]] = Message(**{name: row[name] for name in _FIELDS})
+
+    def recover_definitions(self, digests: Collection[int], old: Iterable[Row], known: Known) -> None:
+        """Read tool definitions that the batch does not have from the sessions in which they stand."""
+        missing = set(digests) - self.definitions.keys()
+        if not missing:
+            return
+        sessions = {uuid_value(row["session_id"]) for row in old}
+        places = {uuid_text(digest ^ session): digest for digest in missing for session in sessions}
+        for text, definitions in known.definitions(places).items():
+            self.definitions[places[text]] = definitions

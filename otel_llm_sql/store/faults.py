@@ -1,0 +1,89 @@
+"""What a database error means for the rows: try again, bring the schema up, or isolate the row that is refused.
+
+Classified by SQLSTATE or error number, not by Python class: drivers disagree on classes. Messages name the class and the
+code alone, because servers quote values (prompts) in theirs.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from otel_llm_sql.errors import DatabaseUnavailableError, RejectedRowsError, SchemaError, StoreError
+
+# PostgreSQL: connection (08), rollbacks (40), resources (53), operator intervention (57P), lock not available, our own
+# statement timeout, and a server that became read-only.
+_TRANSIENT_STATES = ("08", "40", "53", "57P", "55P03", "57014", "25006", "58")
+_MISSING_STATES = ("42P01", "42703", "3F000")
+_CONFLICT_STATES = ("23505", "23503")
+
+# MariaDB and MySQL: lock timeouts, deadlocks, lost connections, too many connections, read-only, disk full, timeouts.
+_TRANSIENT_NUMBERS = frozenset(
+    {1020, 1021, 1040, 1041, 1053, 1129, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1792, 1836, 1927}
+    | {1028, 1114, 1180, 1969, 2002, 2003, 2006, 2013, 2055, 3024, 4031}
+)
+_MISSING_NUMBERS = frozenset({1146, 1054, 1049})
+_CONFLICT_NUMBERS = frozenset({1062, 1451, 1452})
+
+_TRANSIENT_SQLITE = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY"})
+_TRANSIENT_SQLITE |= {"SQLITE_CANTOPEN", "SQLITE_PROTOCOL", "SQLITE_INTERRUPT", "SQLITE_NOMEM"}
+
+
+class ConflictError(DatabaseUnavailableError):
+    """Another writer put in the same key: to be resolved anew."""
+
+
+def translated(error: Exception) -> StoreError:
+    """Our error for an error of SQLAlchemy or of a driver."""
+    if isinstance(error, exc.TimeoutError):
+        return DatabaseUnavailableError(
+            "no connection was free in the pool: raise pool_size or pool_timeout in the URL"
+        )
+    original = getattr(error, "orig", None) or error
+    code = _code(original)
+    what = f"{type(original).__name__}{f' {code}' if code else ''}"
+    if _is_missing(original, code):
+        return SchemaError(
+            f"{what}: the tables are not there, or not those of this version: run `otel-llm-sql migrate`"
+        )
+    if _is_conflict(original, code):
+        return ConflictError(f"{what}: another writer stored the same key")
+    if _is_transient(error, original, code):
+        return DatabaseUnavailableError(f"{what}: the database does not take rows now")
+    return RejectedRowsError(f"{what}: the database refuses these rows")
+
+
+def _code(original: BaseException) -> str:
+    for name in ("sqlstate", "pgcode", "sqlite_errorname"):
+        if isinstance(code := getattr(original, name, None), str):
+            return code
+    number = original.args[0] if original.args else None
+    return str(number) if isinstance(number, int) else ""
+
+
+def _is_missing(original: BaseException, code: str) -> bool:
+    if isinstance(original, sqlite3.OperationalError):
+        return "no such table" in str(original) or "has no column" in str(original) or "no such column" in str(original)
+    return code in _MISSING_STATES or (code.isdecimal() and len(code) == 4 and int(code) in _MISSING_NUMBERS)
+
+
+def _is_conflict(original: BaseException, code: str) -> bool:
+    if isinstance(original, sqlite3.IntegrityError):
+        return code in ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_FOREIGNKEY")
+    return code in _CONFLICT_STATES or (code.isdecimal() and len(code) == 4 and int(code) in _CONFLICT_NUMBERS)
+
+
+def _is_transient(error: Exception, original: BaseException, code: str) -> bool:
+    if isinstance(original, sqlite3.Error):
+        return any(code.startswith(name) for name in _TRANSIENT_SQLITE)
+    if code.isdecimal() and len(code) == 4:
+        return int(code) in _TRANSIENT_NUMBERS
+    if code:
+        return code.startswith(_TRANSIENT_STATES)
+    # No code at all: the connection broke before the server could say anything.
+    lost = isinstance(error, exc.OperationalError | exc.InterfaceError) or getattr(
+        error, "connection_invalidated", False
+    )
+    return lost or isinstance(original, OSError) or isinstance(error, sa.exc.ResourceClosedError)

@@ -1,0 +1,67 @@
+"""A RowBatch as statements: a constant number of them, whatever the number of rows.
+
+Rows that refer are written after what they refer to and deleted before it, so that no foreign key is ever in the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from otel_llm_sql.rows import KEYS, TABLES, RowBatch
+from otel_llm_sql.schema.tables import metadata
+from otel_llm_sql.store.dialects import PLAIN, TIMES, Dialect, typed
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def apply(connection: sa.Connection, dialect: Dialect, batch: RowBatch) -> None:
+    """Make the changes of a batch, in the transaction at hand."""
+    for table in TABLES:
+        new_rows(connection, dialect, table, batch.inserts[table])
+        _update(connection, dialect, table, batch.updates[table])
+    for table in reversed(TABLES):
+        _delete(connection, table, batch.deletes[table])
+
+
+def new_rows(connection: sa.Connection, dialect: Dialect, table: str, rows: Rows) -> None:
+    """Insert rows by the fastest route of the driver."""
+    if not rows:
+        return
+    insert = dialect.insert.get(connection.dialect.driver) or dialect.insert[None]
+    insert.run(connection, table, rows if insert.typed else [_with_moments(dialect, row) for row in rows])
+
+
+def _with_moments(dialect: Dialect, row: Mapping[str, Any]) -> dict[str, Any]:
+    moment = dialect.moment
+    return {name: moment(v) if name in TIMES and v is not None else v for name, v in row.items()}
+
+
+def _update(connection: sa.Connection, dialect: Dialect, table: str, rows: Rows) -> None:
+    if not rows:
+        return
+    target = metadata.tables[table] if dialect.typed else PLAIN[table]
+    keys = KEYS[table]
+    where = (target.c[key] == sa.bindparam(f"key_{key}", type_=target.c[key].type) for key in keys)
+    changed = [name for name in rows[0] if name not in keys]
+    statement = (
+        sa.update(target)
+        .where(*where)
+        .values({name: sa.bindparam(f"new_{name}", type_=target.c[name].type) for name in changed})
+    )
+    connection.execute(statement, [_parameters(dialect, row, keys) for row in rows])
+
+
+def _parameters(dialect: Dialect, row: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    values = {n: typed(n, v) for n, v in row.items()} if dialect.typed else _with_moments(dialect, row)
+    return {f"{'key' if name in keys else 'new'}_{name}": value for name, value in values.items()}
+
+
+def _delete(connection: sa.Connection, table: str, ids: Sequence[str]) -> None:
+    if ids:
+        column = metadata.tables[table].c[KEYS[table][0]]
+        connection.execute(
+            sa.delete(metadata.tables[table]).where(column == sa.bindparam("gone")), [{"gone": key} for key in ids]
+        )

@@ -1,0 +1,212 @@
+"""The writer: operations in, one transaction, committed. Idempotent; success is reported only after the commit.
+
+Writers in any number of processes lock stripes of `llm_locks` for what they touch, in order: first traces and response
+ids, then sessions. So they never meet on a key, never wait in a circle, and each sees all that the others committed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from zlib import crc32
+
+import sqlalchemy as sa
+
+from otel_llm_sql import rows
+from otel_llm_sql.errors import DatabaseUnavailableError
+from otel_llm_sql.records import Operation
+from otel_llm_sql.schema import versions
+from otel_llm_sql.schema.tables import LOCK_STRIPES, dead_letters, locks
+from otel_llm_sql.settings import Settings
+from otel_llm_sql.store.dialects import DIALECTS, UNKNOWN
+from otel_llm_sql.store.engines import after_fork, create_engine, uninstrumented
+from otel_llm_sql.store.faults import translated
+from otel_llm_sql.store.reader import Reader
+from otel_llm_sql.store.statements import apply, new_rows
+
+T = TypeVar("T")
+
+_HALF = LOCK_STRIPES // 2
+
+
+class _NotLockedError(Exception):
+    """The transaction needs traces that it did not lock: begin again with them."""
+
+    def __init__(self, trace_ids: Collection[str]) -> None:
+        super().__init__(len(trace_ids))
+        self.trace_ids = set(trace_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What could not be stored as it was.
+
+    Attributes:
+        dead_letter_id: computed from the payload.
+        received_at: microseconds since the epoch.
+        reason: why, without any content.
+        payload: JSON text that can be replayed.
+    """
+
+    dead_letter_id: str
+    received_at: int
+    reason: str
+    payload: str
+
+
+class Writer:
+    """Writes to one database. It connects when it first writes; it is used by one thread at a time.
+
+    Args:
+        settings: where to write, and how long one write may take.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._engine = create_engine(settings.url, schema=settings.schema, timeout=settings.timeout)
+        self._dialect = DIALECTS.get(self._engine.dialect.name, UNKNOWN)
+        self._ready = False
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The engine it writes with."""
+        return self._engine
+
+    def write(self, operations: Sequence[Operation], deadline: float) -> rows.RowBatch:
+        """Store operations.
+
+        Args:
+            operations: canonical operations with trace and span ids.
+            deadline: `time.monotonic()` at which to give up.
+
+        Returns:
+            The rows that were committed.
+
+        Raises:
+            DatabaseUnavailableError: not now; the same operations may be written later.
+            SchemaError: the tables are not those of this version.
+            RejectedRowsError: the database refuses one of them.
+        """
+        traces = {operation.trace_id for operation in operations}
+        responses = {operation.response_id for operation in operations if operation.response_id}
+
+        def attempt(connection: sa.Connection) -> rows.RowBatch:
+            self._hold(connection, [*traces, *responses], 0)
+
+            def require(trace_ids: Collection[str]) -> None:
+                if not traces.issuperset(trace_ids):
+                    raise _NotLockedError(trace_ids)
+
+            batch = rows.resolve(
+                operations, Reader(connection, require), lambda ids: self._hold(connection, ids, _HALF)
+            )
+            apply(connection, self._dialect, batch)
+            return batch
+
+        while True:
+            try:
+                return self._committed(attempt, deadline)
+            except _NotLockedError as more:
+                traces |= more.trace_ids
+
+    def bury(self, letters: Sequence[Letter], deadline: float) -> int:
+        """Put away what could not be stored; returns how many letters are new. Errors as for `write`."""
+        unique = {letter.dead_letter_id: letter for letter in letters}
+
+        def attempt(connection: sa.Connection) -> int:
+            self._hold(connection, unique, _HALF)
+            c = dead_letters.c
+            stored = set(connection.scalars(sa.select(c.dead_letter_id).where(c.dead_letter_id.in_(sorted(unique)))))
+            new = [
+                {name: getattr(letter, name) for name in Letter.__slots__}
+                for key, letter in sorted(unique.items())
+                if key not in stored
+            ]
+            new_rows(connection, self._dialect, "llm_dead_letters", new)
+            return len(new)
+
+        return self._committed(attempt, deadline)
+
+    def _committed(self, attempt: Callable[[sa.Connection], T], deadline: float) -> T:
+        """Run an attempt in a transaction until it is committed; what is transient is tried again until the deadline."""
+        tries = 0
+        while True:
+            try:
+                return self._transaction(attempt, deadline)
+            except DatabaseUnavailableError:
+                tries += 1
+                # Jitter keeps writers that collided from colliding again.
+                pause = random.uniform(0.5, 1.0) * min(0.01 * 2**tries, 1.0)  # noqa: S311 - not for secrets
+                if time.monotonic() + pause >= deadline:
+                    raise
+                time.sleep(pause)
+
+    def _transaction(self, attempt: Callable[[sa.Connection], T], deadline: float) -> T:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise DatabaseUnavailableError("no time is left for the database")
+        with uninstrumented(), _translating():
+            if not self._ready:
+                versions.ensure(self._engine)
+                self._ready = True
+            with self._engine.connect() as connection, _cut(connection, left if self._dialect.hangs else None):
+                with connection.begin():
+                    return attempt(connection)
+
+    def _hold(self, connection: sa.Connection, ids: Collection[str], first: int) -> None:
+        if self._dialect.locks_rows:
+            stripes = sorted({first + crc32(key.encode()) % _HALF for key in ids})
+            wanted = sa.select(locks.c.stripe).where(locks.c.stripe.in_(stripes)).order_by(locks.c.stripe)
+            connection.execute(wanted.with_for_update()).all()
+
+    def forget_schema(self) -> None:
+        """Look at the schema again before the next write."""
+        self._ready = False
+
+    def after_fork(self) -> None:
+        """Forget the parent's connections."""
+        after_fork(self._engine)
+
+    def close(self) -> None:
+        """Close all connections; a later write opens new ones."""
+        with uninstrumented():
+            self._engine.dispose()
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        raise translated(error) from error
+
+
+@contextmanager
+def _cut(connection: sa.Connection, seconds: float | None) -> Iterator[None]:
+    """Cut the line of a server that says nothing for so long: libpq itself would wait for ever (F09)."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, _hang_up, [connection.connection.driver_connection])
+    timer.daemon = True
+    try:
+        timer.start()
+    except RuntimeError:  # the interpreter is going down and starts no threads any more
+        yield
+        return
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _hang_up(driver_connection: Any) -> None:
+    with suppress(OSError, ValueError):
+        with socket.socket(fileno=os.dup(driver_connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,148 @@
+"""Made-up telemetry for tests of the store: whole conversations as Operations, with everything that makes merging hard."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from otel_llm_sql.records import Message, Operation
+
+START = 1_790_000_000_000_000
+"""Microseconds since the epoch."""
+
+
+def span(trace: int, span_id: int, *, at: int = 0, ms: int = 100, parent: int | None = None, **fields: object) -> Operation:
+    """A span of a trace, `at` milliseconds after START."""
+    defaults: dict[str, object] = {
+        "operation_type": "chat",
+        "provider": "openai",
+        "model": "gpt-4o-mini",
+        "request_model": "gpt-4o-mini",
+        "scope_name": "scope.inner",
+    }
+    return Operation(
+        source="span",
+        trace_id=f"{trace:032x}",
+        span_id=f"{span_id:016x}",
+        parent_span_id=None if parent is None else f"{parent:016x}",
+        span_name="chat",
+        timestamp=START + at * 1000,
+        latency_ms=ms,
+        **(defaults | fields),  # type: ignore[arg-type]
+    )
+
+
+def event(trace: int, span_id: int, message: Message | None, *, at: int = 0, **fields: object) -> Operation:
+    """A content event that names a span."""
+    return Operation(
+        source="event",
+        trace_id=f"{trace:032x}",
+        span_id=f"{span_id:016x}",
+        parent_span_id=None,
+        span_name=None,
+        scope_name="scope.inner",
+        timestamp=START + at * 1000,
+        event_time_ns=(START + at * 1000) * 1000,
+        status="pending",
+        messages=[message] if message else [],
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def said(role: str, content: str | None, direction: str = "input", **fields: object) -> Message:
+    """A message."""
+    return Message(role, content, direction=direction, **fields)  # type: ignore[arg-type]
+
+
+def conversation(trace: int, turns: int, session: str | None = None, **fields: object) -> list[Operation]:
+    """Calls that each send the whole history again, each in a trace of its own."""
+    history = [said("system", "Be brief.")]
+    calls = []
+    for turn in range(turns):
+        history.append(said("user", f"question {turn % 3}"))
+        answer = said("assistant", f"answer {turn % 2}", "output", finish_reason="stop")
+        calls.append(
+            span(
+                trace + turn,
+                1,
+                at=turn * 1000,
+                session_key=session,
+                messages=[*history, answer],
+                input_tokens=10 * turn,
+                output_tokens=5,
+                response_id=f"r-{trace}-{turn}",
+                finish_reason="stop",
+                **fields,
+            )
+        )
+        history.append(replace(answer, direction="input", finish_reason=None))
+    return calls
+
+
+def agent_run(trace: int, session: str | None = None) -> list[Operation]:
+    """An agent with two calls, each told by two spans, a tool between them; the key stands on the root alone."""
+    question, call, result = said("user", "weather?"), said("assistant", None, "output", parts=[{"type": "tool_call"}]), said("tool", "18C")
+    answer = said("assistant", "18C it is", "output")
+    tools = [{"name": "get_weather"}]
+    aggregate = {"provider": None, "model": None, "request_model": None, "scope_name": "framework"}
+    return [
+        span(trace, 1, at=0, ms=1000, operation_type="invoke_agent", agent_name="bob", session_key=session, workspace="w",
+             user_id="u", metadata={"tier": "gold"}, messages=[question, answer], **aggregate),
+        span(trace, 2, at=10, ms=100, parent=1, scope_name="outer", response_id=f"x{trace}", messages=[question, call],
+             input_tokens=7, output_tokens=3, tool_definitions=tools),
+        span(trace, 3, at=11, ms=90, parent=2, response_id=f"x{trace}", input_tokens=7, output_tokens=3, cost=0.5, cost_source="catalog"),
+        span(trace, 4, at=120, ms=20, parent=1, operation_type="execute_tool", tool_name="get_weather", **aggregate),
+        span(trace, 5, at=150, ms=100, parent=1, scope_name="outer", response_id=f"y{trace}", tool_definitions=tools,
+             messages=[question, replace(call, direction="input"), result, answer]),
+        # the client's own span, in a trace of its own: the response id alone ties it
+        span(trace + 500, 6, at=151, ms=90, response_id=f"y{trace}", input_tokens=20, output_tokens=9, cost=0.7, cost_source="reported"),
+    ]
+
+
+def with_events(trace: int, session: str | None = None) -> list[Operation]:
+    """A call whose messages come as log records, before or after its span."""
+    return [
+        span(trace, 1, at=50, ms=30, session_key=session, input_tokens=3, output_tokens=1, response_id=f"z{trace}"),
+        event(trace, 1, said("system", "Be kind."), at=51),
+        event(trace, 1, said("user", "hello"), at=52),
+        event(trace, 1, said("assistant", "hi", "output", finish_reason="stop"), at=79),
+        event(trace, 2, said("user", "lost"), at=60),
+    ]
+
+
+def retries(trace: int) -> list[Operation]:
+    """A framework's span around two tries, of which the second succeeds; and two calls at the same time."""
+    return [
+        span(trace, 1, ms=500, scope_name="outer", messages=[said("user", "try"), said("assistant", "done", "output")], session_key="tries"),
+        span(trace, 2, at=10, ms=100, parent=1, status="error", error_type="429", error_message="slow down"),
+        span(trace, 3, at=200, ms=100, parent=1, input_tokens=4, output_tokens=2),
+        span(trace, 4, at=400, ms=50, parent=9, messages=[said("user", "same")], response_id="constant"),
+        span(trace, 5, at=405, ms=40, parent=9, messages=[said("user", "same")], response_id="constant"),
+    ]
+
+
+def everything() -> list[Operation]:
+    """A bit of each."""
+    key = "0b3f1c62-6a0e-4f5e-9d55-0f5c1f0a9a01"
+    return [
+        *conversation(0x10, 4, "talk", workspace="w"),
+        *conversation(0x20, 2),
+        *agent_run(0x30, "run"),
+        *agent_run(0x40),
+        *agent_run(0x50, key),
+        *with_events(0x60, "run"),
+        *with_events(0x70),
+        *retries(0x80),
+    ]
+
+
+def split(operations: list[Operation], chance: random.Random) -> list[list[Operation]]:
+    """The same operations, shuffled, some of them twice, in batches of any size."""
+    mixed = operations + chance.sample(operations, chance.randint(0, len(operations)))
+    chance.shuffle(mixed)
+    batches = []
+    while mixed:
+        size = chance.choice((1, 2, 3, 5, 8, 50))
+        batches.append(mixed[:size])
+        mixed = mixed[size:]
+    return batches
