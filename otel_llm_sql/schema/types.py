@@ -18,17 +18,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 _MYSQL = ("mysql", "mariadb")
 
 
-class _MariaDBUuid(UserDefinedType[str]):
-    """MariaDB's own UUID (10.7 and newer): 16 bytes, read and written as text."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_kw: Any) -> str:
-        return "UUID"
-
-
 class Uuid(TypeDecorator[str]):
-    """A UUID as canonical text: native on PostgreSQL and MariaDB, 36 characters elsewhere."""
+    """A UUID as canonical text: native on PostgreSQL, 36 characters elsewhere."""
 
     impl = sa.String(36)
     cache_ok = True
@@ -38,9 +29,7 @@ class Uuid(TypeDecorator[str]):
         if dialect.name == "postgresql":
             return dialect.type_descriptor(postgresql.UUID(as_uuid=False))
         if dialect.name in _MYSQL:
-            version = getattr(dialect, "server_version_info", None) or ()
-            if getattr(dialect, "is_mariadb", False) and version >= (10, 7):
-                return dialect.type_descriptor(_MariaDBUuid())
+            # MariaDB's own UUID refuses values whose version and variant it does not know: trace ids, for example.
             return dialect.type_descriptor(mysql.CHAR(36, charset="ascii", collation="ascii_bin"))
         return dialect.type_descriptor(sa.String(36))
 
