@@ -1,5 +1,5 @@
 # Everything a developer runs, on a machine with Python 3.11 or newer and make. `make` alone lists the targets.
-# ARGS=... goes on to the tool: make test ARGS="-k pricing -x".
+# ARGS=... goes on to the tool: make test ARGS="-k pricing -x", make test ARGS=--cov.
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -8,8 +8,14 @@ venv=$1 lock=$2
 is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
 find_python() {
-  for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python3.14}; do
-    if is_new_enough "$candidate"; then echo "$candidate"; return; fi
+  for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+    if is_new_enough "$candidate"; then
+      if [ "$candidate" != "${PYTHON:-python3}" ]; then
+        echo "${PYTHON:-python3} is older than 3.11 or missing: using $candidate." >&2
+      fi
+      echo "$candidate"
+      return
+    fi
   done
   echo "Python 3.11 or newer is needed: python3 is $(python3 --version 2>&1 || true), and no newer one is on PATH." >&2
   echo "Install one, or name it: make PYTHON=/path/to/python3.12 ..." >&2
