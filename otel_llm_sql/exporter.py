@@ -17,9 +17,10 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_llm_sql import notices
+from otel_llm_sql.conventions import is_genai_log, is_genai_span
 from otel_llm_sql.errors import DatabaseUnavailableError, SettingsError
 from otel_llm_sql.exporter_metrics import measured
-from otel_llm_sql.intake.sdk import from_log, from_span, is_genai_log, is_genai_span
+from otel_llm_sql.intake.sdk import from_log, from_span
 from otel_llm_sql.intake.signal import Signal
 from otel_llm_sql.settings import Settings, load
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Anything that arrives becomes a neutral Signal here."""

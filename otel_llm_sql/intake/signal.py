@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
-EMPTY: Mapping[str, Any] = {}
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Signal:
         parent_span_id: 16 lower-case hex digits, or None for a root span and for logs.
         name: the span's name; for a log its event name (from the field, else the `event.name` attribute).
         start_ns: start of the span, or the time of the log record, in nanoseconds since the epoch.
-        end_ns: end of the span; for a log the same as `start_ns`.
+        end_ns: end of the span, 0 when it has none; for a log the same as `start_ns`.
         status: `unset`, `ok` or `error`; logs are `unset`.
         attributes: values as they arrived: any type, any size.
         body: the body of a log record, None for spans.
@@ -43,7 +44,7 @@ class Signal:
     start_ns: int
     end_ns: int
     attributes: Mapping[str, Any]
-    resource: Mapping[str, Any] = EMPTY
+    resource: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     scope_name: str | None = None
     scope_version: str | None = None
     status: Literal["unset", "ok", "error"] = "unset"

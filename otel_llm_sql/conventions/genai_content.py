@@ -1,0 +1,60 @@
+"""From what OpenTelemetry's attributes and events hold to the messages, finish reasons and tools of one operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_llm_sql.conventions.messages import finish, name_tools, read_messages
+from otel_llm_sql.conventions.table import Findings
+from otel_llm_sql.records import Message
+
+_TOOL_CONTENT = ("gen_ai.tool.call.arguments", "gen_ai.tool.call.result")
+
+
+def take_content(found: Findings, told: list[Message]) -> dict[str, Any]:
+    """Take content out of the findings.
+
+    Args:
+        found: `system`, `input`, `output`, `finish_reasons` and `tool_definitions` are taken out of its values.
+        told: messages that events told, in their order.
+
+    Returns:
+        `messages`, `finish_reason` and `tool_definitions` of the Operation.
+    """
+    messages = _in_order(found, told)
+    reasons = found.values.pop("finish_reasons", None) or []
+    finish(messages, reasons)
+    name_tools(messages)
+    if len(reasons) > 1:
+        found.extras["finish_reasons"] = reasons
+    first = next((message.finish_reason for message in messages if message.direction == "output"), None)
+    return {
+        "messages": [] if _is_tool_call(found) else messages,
+        "finish_reason": reasons[0] if reasons else first,
+        "tool_definitions": _definitions(found),
+    }
+
+
+def _in_order(found: Findings, told: list[Message]) -> list[Message]:
+    """System instructions first, then input, then output; a system prompt that is told twice is one message."""
+    values, cleaner = found.values, found.cleaner
+    system = read_messages(cleaner, "gen_ai.system_instructions", values.pop("system", None), "input", "system")
+    sent = read_messages(cleaner, "gen_ai.input.messages", values.pop("input", None), "input")
+    received = read_messages(cleaner, "gen_ai.output.messages", values.pop("output", None), "output")
+    if told:
+        sent = sent or [message for message in told if message.direction == "input"]
+        received = received or [message for message in told if message.direction == "output"]
+    if system and sent:
+        repeated = [(message.role, message.content) for message in sent]
+        system = [message for message in system if (message.role, message.content) not in repeated]
+    return system + sent + received
+
+
+def _is_tool_call(found: Findings) -> bool:
+    """Arguments and result of a tool stand in `extras`; as messages they would be told twice."""
+    return found.values.get("operation_type") == "execute_tool" and any(name in found.extras for name in _TOOL_CONTENT)
+
+
+def _definitions(found: Findings) -> Any:
+    definitions = found.values.pop("tool_definitions", None)
+    return None if definitions is None else found.cleaner.structure("gen_ai.tool.definitions", definitions)

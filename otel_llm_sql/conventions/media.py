@@ -1,0 +1,100 @@
+"""Images, audio and files become descriptors: what it was, how large, and the SHA-256 of its bytes; never the bytes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from otel_llm_sql.conventions.clean import Cleaner
+
+_NESTED = (
+    *("source", "image_url", "input_audio", "inline_data", "inlineData", "file_data", "fileData"),
+    *("file", "image", "audio", "video", "document"),
+)
+_URLSAFE = str.maketrans("-_", "+/")
+_MODALITIES = frozenset({"image", "audio", "video"})
+
+
+def media_part(cleaner: Cleaner, name: str, raw: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A `blob`, `uri` or `file` part, or None where the part holds no media we know.
+
+    OpenAI, Anthropic, Gemini and Bedrock nest the same four things (bytes, address, media type, id) differently: they
+    are looked for on the part and up to two levels below it.
+    """
+    flat = _flattened(_flattened(raw))
+    mime = _first(flat, "mime_type", "media_type", "mimeType", "mediaType")
+    data = _first(flat, "content", "data", "bytes", "file_data", "image_url", "url", "uri", "fileUri", "file_uri")
+    if isinstance(data, str) and data.startswith("data:"):
+        mime, data = _data_url(data)
+    elif isinstance(data, str) and "://" in data[:32]:
+        return _described(cleaner, name, "uri", flat, mime, uri=data)
+    if data is None or not isinstance(data, (str, bytes)):
+        return _without_data(cleaner, name, flat, mime)
+    size, digest = _measured(data)
+    return _described(cleaner, name, "blob", flat, mime, size=size, sha256=digest)
+
+
+def _without_data(cleaner: Cleaner, name: str, flat: Mapping[str, Any], mime: Any) -> dict[str, Any] | None:
+    if "sha256" in flat:
+        return _described(cleaner, name, "blob", flat, mime, size=flat.get("size"), sha256=flat["sha256"])
+    file_id = flat.get("file_id")
+    return None if file_id is None else _described(cleaner, name, "file", flat, mime, file_id=file_id)
+
+
+def _described(
+    cleaner: Cleaner, name: str, kind: str, flat: Mapping[str, Any], mime: Any, **more: Any
+) -> dict[str, Any]:
+    if mime is None and isinstance(flat.get("format"), str):
+        mime = _by_format(flat)
+    facts = {"type": kind, "modality": _modality(flat, mime), "mime_type": mime, **more}
+    return {key: cleaner.json(name, value, 3) for key, value in facts.items() if value is not None}
+
+
+def _by_format(flat: Mapping[str, Any]) -> str:
+    """Bedrock and OpenAI's audio say `png` or `wav` where others say `image/png`."""
+    modality = next((key for key in flat if key in _MODALITIES), "audio" if "input_audio" in flat else "application")
+    return f"{modality}/{flat['format']}"
+
+
+def _modality(flat: Mapping[str, Any], mime: Any) -> Any:
+    told = flat.get("modality")
+    family = mime.partition("/")[0] if isinstance(mime, str) else None
+    if told is None:
+        told = family if family in _MODALITIES else None
+    if told is None and isinstance(flat.get("type"), str):
+        told = next((one for one in sorted(_MODALITIES) if one in flat["type"]), None)
+    return told
+
+
+def _flattened(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    for key in _NESTED:
+        inner = raw.get(key)
+        if isinstance(inner, Mapping):
+            # The outer type says what it is ("image"), the inner one how it is held ("base64").
+            return {**raw, **inner, "type": raw.get("type"), key: None}
+    return raw
+
+
+def _first(flat: Mapping[str, Any], *keys: str) -> Any:
+    return next((flat[key] for key in keys if isinstance(flat.get(key), (str, bytes))), None)
+
+
+def _data_url(url: str) -> tuple[str | None, str]:
+    head, _, data = url.partition(",")
+    return head[len("data:") :].partition(";")[0] or None, data
+
+
+def _measured(data: str | bytes) -> tuple[int, str]:
+    content = data if isinstance(data, bytes) else _decoded(data)
+    return len(content), hashlib.sha256(content).hexdigest()
+
+
+def _decoded(text: str) -> bytes:
+    """The bytes behind base64 text; text that is none (cut, or a document's own text) stands for itself."""
+    try:
+        return base64.b64decode(text.translate(_URLSAFE), validate=True)
+    except (binascii.Error, ValueError):
+        return text.encode("utf-8", "replace")

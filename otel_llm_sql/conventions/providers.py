@@ -1,0 +1,89 @@
+"""One name for each provider: the values of `gen_ai.provider.name`, whatever the source called it."""
+
+from __future__ import annotations
+
+_SPELLINGS: dict[str, tuple[str, ...]] = {
+    "anthropic": ("anthropic.messages", "claude"),
+    "aws.bedrock": ("aws", "bedrock", "aws_bedrock", "amazon_bedrock", "amazon.bedrock", "bedrock_converse"),
+    "azure.ai.inference": ("az.ai.inference", "azure_ai", "azure_ai_inference"),
+    "azure.ai.openai": ("azure", "az.ai.openai", "azure_openai", "azure.openai", "azureopenai"),
+    "cohere": ("cohere_chat", "cohereai"),
+    "deepseek": ("deep_seek",),
+    "fireworks": ("fireworks_ai",),
+    "gcp.gemini": (
+        "gemini",
+        "google",
+        "gcp.gen_ai",
+        "google_genai",
+        "google_gla",
+        "google_generativeai",
+        "google_ai_studio",
+    ),
+    "gcp.vertex_ai": (
+        "vertex_ai",
+        "vertexai",
+        "vertex_ai_beta",
+        "google_vertexai",
+        "google_vertex",
+        "google_vertex_ai",
+    ),
+    "groq": ("groq.chat",),
+    "huggingface": ("hugging_face", "hf"),
+    "ibm.watsonx.ai": ("watsonx", "ibm_watsonx", "ibm.watsonx", "watsonx_ai", "watsonx.ai"),
+    "mistral_ai": ("mistral", "mistralai", "mistral.ai"),
+    "moonshot_ai": ("moonshot", "moonshotai"),
+    "ollama": ("ollama_chat",),
+    "openai": (
+        "openai.chat",
+        "openai.responses",
+        "openai.embedding",
+        "openai_chat",
+        "openai_responses",
+        "text_completion_openai",
+    ),
+    "perplexity": ("perplexity_ai",),
+    "together_ai": ("together", "togetherai"),
+    "x_ai": ("xai", "x.ai", "grok"),
+}
+
+_FRAMEWORKS = frozenset(
+    {
+        "ag2",
+        "agent_framework",
+        "agno",
+        "autogen",
+        "crewai",
+        "dspy",
+        "google_adk",
+        "haystack",
+        "instructor",
+        "langchain",
+        "langgraph",
+        "litellm",
+        "llama_index",
+        "llamaindex",
+        "microsoft.agent_framework",
+        "openai_agents",
+        "pydantic_ai",
+        "pydantic.ai",
+        "semantic_kernel",
+        "smolagents",
+        "strands",
+        "strands_agents",
+        "traceloop",
+        "unknown",
+        "_other",
+    }
+)
+"""Frameworks that put their own name where the provider's belongs: they say nothing about who was asked."""
+
+_NAMES = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
+
+
+def provider_name(value: str) -> str | None:
+    """The provider by OpenTelemetry's name for it; unknown ones in lower case, None for a framework's name."""
+    name = value.strip().lower()
+    key = name.replace("-", "_").replace(" ", "_")
+    if key in _FRAMEWORKS:
+        return None
+    return _NAMES.get(key, key if key in _SPELLINGS else name)

@@ -1,0 +1,179 @@
+"""What every vocabulary has in common: session context, times, status and errors, and the rule for aggregates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_llm_sql.conventions.clean import Cleaner, as_text
+from otel_llm_sql.conventions.table import Field, Findings, compiled, text
+from otel_llm_sql.intake.signal import Signal, SpanEvent
+from otel_llm_sql.records import AGGREGATES, REPAIRED, Operation
+
+PREFIX = "llm_sql."
+"""Attributes that `otel_llm_sql.session()` sets; what they say wins over everything an instrumentation says."""
+
+_FIRST_MICROSECOND = -62_135_596_800_000_000
+_LAST_MICROSECOND = 253_402_300_799_999_999
+_NOT_OF_AGGREGATES = (
+    "provider",
+    "request_model",
+    "model",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_write_input_tokens",
+    "reasoning_output_tokens",
+    "cost",
+)
+
+
+def _object(cleaner: Cleaner, name: str, value: Any) -> dict[str, Any] | None:
+    read = cleaner.structure(name, value) if value else None
+    return read if isinstance(read, dict) and read else None
+
+
+def _long(cleaner: Cleaner, name: str, value: Any) -> str | None:
+    return cleaner.text(name, as_text(value)) if value else None
+
+
+def context_fields(**more: tuple[str, ...]) -> tuple[Field, ...]:
+    """The fields every vocabulary has, with a vocabulary's own spellings after the shared ones.
+
+    Args:
+        **more: field -> further attributes that say it, the most trustworthy first.
+    """
+    shared: dict[str, tuple[str, ...]] = {
+        "pinned_key": ("llm_sql.session_key",),
+        "session_key": ("gen_ai.conversation.id", "session.id"),
+        "workspace": ("llm_sql.workspace",),
+        "agent_id": ("llm_sql.agent_id", "gen_ai.agent.id"),
+        "action_id": ("llm_sql.action_id", "gen_ai.task.name", "gen_ai.workflow.name"),
+        "user_id": ("llm_sql.user_id", "user.id", "enduser.id"),
+        "agent_name": ("gen_ai.agent.name",),
+        "error_type": ("error.type",),
+    }
+    fields = [Field(name, text, spellings + more.pop(name, ())) for name, spellings in shared.items()]
+    fields.append(Field("session_metadata", _object, ("llm_sql.metadata",)))
+    fields.append(Field("metadata", _object, ("metadata", *more.pop("metadata", ()))))
+    fields.append(Field("error_message", _long, ("error.message", *more.pop("error_message", ()))))
+    fields += [Field(name, text, spellings) for name, spellings in more.items()]
+    return tuple(fields)
+
+
+_EXCEPTION = compiled(
+    Field("exception_type", text, ("exception.type",)), Field("exception_message", _long, ("exception.message",))
+)
+_STEPS = ("pinned_key", "session_metadata", "exception_type", "exception_message")
+
+
+def operation(signal: Signal, found: Findings, **more: Any) -> Operation:
+    """The Operation a signal tells of, storable as it stands.
+
+    Args:
+        signal: where it was told.
+        found: the fields and extras a vocabulary has read; names of fields are those of `Operation`.
+        **more: fields that were read in another way (messages, tool definitions, ...).
+    """
+    values = found.values
+    if signal.kind == "span":
+        _outcome(signal, found)
+    _context(signal, found)
+    if values.get("operation_type") in AGGREGATES:
+        found.give_back(_NOT_OF_AGGREGATES)
+    elif "model" not in values and "request_model" in values:
+        values["model"] = values["request_model"]
+    if "cost" in values:
+        values["cost_source"] = "reported"
+    for step in _STEPS:
+        values.pop(step, None)
+    _provenance(signal, found)
+    result = Operation(
+        source="span" if signal.kind == "span" else "event",
+        trace_id=signal.trace_id,
+        span_id=signal.span_id,
+        parent_span_id=signal.parent_span_id,
+        span_name=found.cleaner.bounded("span_name", signal.name),
+        scope_name=found.cleaner.bounded("scope_name", signal.scope_name),
+        **_times(signal, found.cleaner),
+        **values,
+        **more,
+        extras=found.extras,
+    )
+    if found.cleaner.repaired:
+        found.extras[REPAIRED] = dict(found.cleaner.repaired)
+    return result
+
+
+def _times(signal: Signal, cleaner: Cleaner) -> dict[str, Any]:
+    timestamp = signal.start_ns // 1000
+    if not _FIRST_MICROSECOND <= timestamp <= _LAST_MICROSECOND:
+        cleaner.note("timestamp", f"{signal.start_ns} ns is outside of the years 1 to 9999, clamped")
+        timestamp = min(max(timestamp, _FIRST_MICROSECOND), _LAST_MICROSECOND)
+    if signal.kind == "log":
+        return {"timestamp": timestamp, "event_time_ns": signal.start_ns, "status": "pending"}
+    if not signal.end_ns:
+        return {"timestamp": timestamp}
+    nanoseconds = signal.end_ns - signal.start_ns
+    if nanoseconds < 0:
+        cleaner.note("latency_ms", f"the span ends {-nanoseconds} ns before it starts")
+    return {"timestamp": timestamp, "latency_ms": cleaner.count("latency_ms", max(nanoseconds, 0) // 1_000_000)}
+
+
+def _outcome(signal: Signal, found: Findings) -> None:
+    """Status and error: the status message, else the exception's, else `error.message`."""
+    values, extras = found.values, found.extras
+    exception = last_exception(signal)
+    if exception is not None:
+        found.collect(exception.attributes, _EXCEPTION)
+    kind, message = values.get("exception_type"), values.get("exception_message")
+    if signal.status != "error" and "error_type" not in values:
+        found.give_back(("exception_type", "exception_message", "error_message"))
+        return
+    values["status"] = "error"
+    told = _long(found.cleaner, "status_message", signal.status_message)
+    reported = values.get("error_message")
+    values["error_message"] = told or message or reported
+    if kind and values.setdefault("error_type", kind) != kind:
+        extras["exception.type"] = kind
+    if message and message not in values["error_message"]:
+        extras["exception.message"] = message
+    if reported and reported not in values["error_message"]:
+        extras["error.message"] = reported
+    if "error_type" not in values:
+        code = extras.get("http.response.status_code", extras.get("http.status_code"))
+        if isinstance(code, int) and code >= 400:  # noqa: PLR2004 - where HTTP errors begin
+            values["error_type"] = str(code)
+
+
+def last_exception(signal: Signal) -> SpanEvent | None:
+    """The exception that ended the span: the last one recorded."""
+    return next((event for event in reversed(signal.events) if event.name == "exception"), None)
+
+
+def _context(signal: Signal, found: Findings) -> None:
+    values, resource = found.values, signal.resource
+    pinned = values.get("pinned_key")
+    if pinned is not None:
+        found.give_back(("session_key",))
+        values["session_key"], values["session_pinned"] = pinned, True
+    own = values.get("session_metadata")
+    if own is not None:
+        values["metadata"] = {**(values.get("metadata") or {}), **own}
+    metadata = values.get("metadata")
+    if metadata and "user_id" not in values and isinstance(metadata.get("user_id"), str):
+        values["user_id"] = text(found.cleaner, "metadata.user_id", metadata["user_id"])
+    if "workspace" not in values:
+        values["workspace"] = text(found.cleaner, "service.namespace", resource.get("service.namespace"))
+    service = text(found.cleaner, "service.name", resource.get("service.name"))
+    if service is not None and not service.startswith("unknown_service"):  # what the SDK says when nobody said anything
+        values["service_name"] = service
+
+
+def _provenance(signal: Signal, found: Findings) -> None:
+    extras = found.extras
+    if signal.scope_version:
+        extras["scope_version"] = found.cleaner.text("scope_version", signal.scope_version)
+    if signal.dropped_attributes:
+        extras["dropped_attributes"] = found.cleaner.json("dropped_attributes", signal.dropped_attributes)
+    if signal.dropped_events:
+        extras["dropped_events"] = found.cleaner.json("dropped_events", signal.dropped_events)

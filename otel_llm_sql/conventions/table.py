@@ -1,0 +1,123 @@
+"""A vocabulary is a table: which attribute, in which of its spellings, says what. Tables are compiled when imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from otel_llm_sql.conventions.clean import Cleaner
+
+Read: TypeAlias = Callable[[Cleaner, str, Any], Any]
+"""How the value of an attribute becomes the value of a field; None means that it says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of `Operation` (or a step towards one) and the attributes that say it, the most trustworthy first.
+
+    Attributes:
+        keep: whether the attribute stays in `extras` too, since the field does not hold all that it says.
+    """
+
+    name: str
+    read: Read
+    spellings: tuple[str, ...]
+    keep: bool = False
+
+
+Table: TypeAlias = Mapping[str, tuple[int, Field]]
+
+
+def compiled(*fields: Field) -> Table:
+    """Attribute -> (rank of the spelling, field)."""
+    return {spelling: (rank, field) for field in fields for rank, spelling in enumerate(field.spellings)}
+
+
+class Findings:
+    """What the attributes of one signal said.
+
+    Attributes:
+        values: field -> value, for the fields that were found and could be read.
+        sources: field -> (attribute, raw value) it came from.
+        extras: every attribute that no field holds, cleaned.
+    """
+
+    __slots__ = ("_ranks", "cleaner", "extras", "sources", "values")
+
+    def __init__(self, cleaner: Cleaner) -> None:
+        self.cleaner = cleaner
+        self.values: dict[str, Any] = {}
+        self.sources: dict[str, tuple[str, Any]] = {}
+        self.extras: dict[str, Any] = {}
+        self._ranks: dict[str, int] = {}
+
+    def collect(self, attributes: Mapping[str, Any], table: Table) -> None:
+        """Sort attributes into fields and extras. What an earlier call found in a better spelling stands."""
+        clean, extras, find = self.cleaner.json, self.extras, table.get
+        for name, value in attributes.items():
+            entry = find(name)
+            if entry is not None:
+                self._take(name, value, *entry)
+            elif type(name) is str and name.isascii() and "\0" not in name:
+                extras[name] = clean(name, value, 2)
+            else:
+                extras[self.cleaner.text("attribute names", str(name))] = clean("attribute names", value, 2)
+
+    def _take(self, name: str, value: Any, rank: int, field: Field) -> None:
+        known = self._ranks.get(field.name)
+        if known is not None and known <= rank:
+            self._outranked(field.name, name, value)
+            return
+        read = field.read(self.cleaner, name, value)
+        if read is None:
+            if value is not None:
+                self.put(name, value)
+            return
+        if known is not None:
+            before, raw = self.sources[field.name]
+            self.sources[field.name] = (name, value)
+            self._outranked(field.name, before, raw)
+        self._ranks[field.name] = rank
+        self.values[field.name] = read
+        self.sources[field.name] = (name, value)
+        if field.keep or (type(read) is str and read != value):
+            self.put(name, value)
+
+    def _outranked(self, field: str, name: str, value: Any) -> None:
+        """A second spelling is worth keeping only where it says something else."""
+        if name != self.sources[field][0] and value != self.sources[field][1]:
+            self.put(name, value)
+
+    def put(self, name: str, value: Any) -> None:
+        """Keep an attribute under its own name."""
+        if value is not None:
+            self.extras[name] = self.cleaner.json(name, value, 2)
+
+    def give_back(self, fields: Iterable[str]) -> None:
+        """Let fields go that do not apply here; what the attributes said stays in `extras`."""
+        for field in fields:
+            if field in self.values:
+                del self.values[field]
+                self.put(*self.sources[field])
+
+
+def text(cleaner: Cleaner, name: str, value: Any) -> str | None:
+    """For a column of 255 characters."""
+    return cleaner.bounded(name, value)
+
+
+def raw(_cleaner: Cleaner, _name: str, value: Any) -> Any:
+    """As it came, to be read by somebody else."""
+    return value
+
+
+def count(cleaner: Cleaner, name: str, value: Any) -> int | None:
+    """Tokens."""
+    return cleaner.count(name, value)
+
+
+def seconds(cleaner: Cleaner, name: str, value: Any) -> int | None:
+    """Seconds as whole milliseconds."""
+    amount = cleaner.amount(name, value)
+    return None if amount is None else cleaner.count(name, amount * 1000 + 0.5)
