@@ -216,6 +216,16 @@ def test_a_newer_schema_is_exit_code_4(stored_file: str, capsys: pytest.CaptureF
     assert "upgrade the package" in capsys.readouterr().err
 
 
+def test_a_missing_table_is_exit_code_4(stored: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A database that says it is current and is not: one line, and the command that helps."""
+    engine = create_engine(stored)
+    with engine.begin() as connection:
+        tables.dead_letters.drop(connection)
+    engine.dispose()
+    assert main(["status", "--db-uri", stored]) == failures.OUT_OF_DATE
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def _migrate_to(url: str, version_num: str) -> None:
     engine = create_engine(url)
     versions.migrate(engine, version_num)

@@ -14,6 +14,7 @@ from otel_llm_sql.errors import DatabaseUnavailableError, SchemaError, StoreErro
 from otel_llm_sql.schema.tables import VERSION
 from otel_llm_sql.settings import Settings, mask
 from otel_llm_sql.store.engines import create_engine
+from otel_llm_sql.store.faults import translated
 from otel_llm_sql.store.urls import database_url
 
 
@@ -30,6 +31,7 @@ def connected(settings: Settings, role: Literal["read", "write"] = "read") -> It
 
     Raises:
         DatabaseUnavailableError: nothing answers there, or it lets nobody in.
+        SchemaError: a table or column is missing.
         StoreError: the database refused a statement of the command.
     """
     if role == "read":
@@ -39,6 +41,9 @@ def connected(settings: Settings, role: Literal["read", "write"] = "read") -> It
         with _reached(engine, settings) as connection:
             yield engine, connection
     except SQLAlchemyError as error:
+        fault = translated(error)
+        if isinstance(fault, SchemaError | DatabaseUnavailableError):
+            raise fault from error
         raise StoreError(f"{mask(settings.url)}: the database refused ({_kind(error)})") from error
     finally:
         engine.dispose()
