@@ -56,11 +56,12 @@ def translated(error: Exception) -> StoreError:
 
 
 def _code(original: BaseException) -> str:
-    for name in ("sqlstate", "pgcode", "sqlite_errorname"):
-        if isinstance(code := getattr(original, name, None), str):
-            return code
+    # MySQL's number goes first: newer drivers have a SQLSTATE beside it, which says HY000 for most of them.
     number = original.args[0] if original.args else None
-    return str(number) if isinstance(number, int) else ""
+    if isinstance(number, int) and not isinstance(original, OSError):
+        return str(number)
+    states = (getattr(original, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname"))
+    return next((state for state in states if isinstance(state, str)), "")
 
 
 def _is_missing(original: BaseException, code: str) -> bool:
