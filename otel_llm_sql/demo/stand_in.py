@@ -7,6 +7,7 @@ listens on a free port of 127.0.0.1 and knows nothing of OpenTelemetry.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,8 +25,7 @@ def running() -> Iterator[str]:
     Yields:
         The base URL to give to a client (`OPENAI_BASE_URL`), `http://127.0.0.1:<port>/v1`.
     """
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -38,6 +38,15 @@ def running() -> Iterator[str]:
 
 _SECONDS_PER_TOKEN = 0.0003
 """Fast enough not to wait for, slow enough that latencies differ as they do at the real service."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away without a farewell, as programs do at their end, is no error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
