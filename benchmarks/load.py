@@ -1,0 +1,92 @@
+"""Telemetry for the benchmarks: spans as the SDK hands them to an exporter, of chats with messages of 400 characters."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+
+CALLS = 10
+"""Calls in a session."""
+
+LENGTH = 400
+"""Characters of a message."""
+
+START = 1_790_000_000_000_000_000
+
+
+class _Keep(SpanExporter):
+    def __init__(self) -> None:
+        self.spans: list[ReadableSpan] = []
+
+    def export(self, spans: Any) -> SpanExportResult:
+        self.spans.extend(spans)
+        return SpanExportResult.SUCCESS
+
+
+def _text(rng: random.Random) -> str:
+    words = rng.choices(("tokens", "are", "the", "currency", "of", "models", "and", "SQL", "is", "how", "we", "count"), k=90)
+    return f"{rng.getrandbits(64):x} {' '.join(words)}"[:LENGTH].ljust(LENGTH, ".")
+
+
+def _message(role: str, text: str, **fields: str) -> dict[str, Any]:
+    return {"role": role, "parts": [{"type": "text", "content": text}], **fields}
+
+
+def _calls(rng: random.Random, *, history: bool) -> Iterator[tuple[list[Any], list[Any]]]:
+    said: list[Any] = []
+    for _ in range(CALLS):
+        new = [_message(role, _text(rng)) for role in ("user", "tool", "user")]
+        answer = _message("assistant", _text(rng))
+        yield (said + new if history else new), [answer | {"finish_reason": "stop"}]
+        said += [*new, answer]
+
+
+def spans(operations: int, *, history: bool, seed: int = 1) -> list[ReadableSpan]:
+    """Ended spans: each call adds four messages; with `history` it sends all that was said before, too.
+
+    Args:
+        operations: how many.
+        history: whether calls repeat the history of their session.
+        seed: other seeds give other ids and texts.
+    """
+    rng = random.Random(seed)
+    keep = _Keep()
+    provider = TracerProvider(resource=Resource.create({"service.name": "bench", "service.namespace": "team"}))
+    provider.add_span_processor(SimpleSpanProcessor(keep))
+    tracer = provider.get_tracer("opentelemetry.instrumentation.genai.openai", "1.3b0")
+    number = 0
+    while number < operations:
+        session = f"session-{seed}-{number}"
+        for inputs, outputs in _calls(rng, history=history):
+            start = START + number * 1_000_000
+            span = tracer.start_span("chat gpt-4o-mini", start_time=start)
+            span.set_attributes(
+                {
+                    "gen_ai.operation.name": "chat",
+                    "gen_ai.provider.name": "openai",
+                    "gen_ai.request.model": "gpt-4o-mini",
+                    "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+                    "gen_ai.response.id": f"chatcmpl-{seed}-{number}",
+                    "gen_ai.response.finish_reasons": ("stop",),
+                    "gen_ai.conversation.id": session,
+                    "gen_ai.usage.input_tokens": 922,
+                    "gen_ai.usage.output_tokens": 321,
+                    "gen_ai.usage.cache_read.input_tokens": 515,
+                    "gen_ai.request.temperature": 0.7,
+                    "gen_ai.request.max_tokens": 500,
+                    "server.address": "api.openai.com",
+                    "server.port": 443,
+                    "gen_ai.input.messages": json.dumps(inputs),
+                    "gen_ai.output.messages": json.dumps(outputs),
+                }
+            )
+            span.end(end_time=start + 850_000_000)
+            number += 1
+    provider.shutdown()
+    return keep.spans[:operations]

@@ -1,0 +1,112 @@
+"""Operations per second of the exporter path, next to the database's own limit, in one run.
+
+The limit: the very rows that the exporter wrote, into the same tables, keys and indexes of an empty database, by the
+fastest bulk route of the driver (COPY on PostgreSQL, executemany in one transaction on SQLite, multi-row INSERT on
+MariaDB), values already in the driver's form.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import sqlalchemy as sa
+from load import spans
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from databases import KINDS, Missing
+
+from otel_llm_sql.exporter import LlmSqlSpanExporter
+from otel_llm_sql.rows import TABLES
+from otel_llm_sql.schema import versions
+from otel_llm_sql.store.dialects import DIALECTS, PLAIN
+from otel_llm_sql.store.engines import create_engine
+
+BATCH = 512
+"""What the SDK's BatchSpanProcessor hands over at once."""
+
+
+def exporter(url: str, operations: list) -> float:
+    """Seconds until everything is committed."""
+    door = LlmSqlSpanExporter(url=url, timeout=60)
+    door.export(operations[:1])  # the tables
+    started = time.perf_counter()
+    for start in range(0, len(operations), BATCH):
+        result = door.export(operations[start : start + BATCH])
+        assert result.name == "SUCCESS", result
+    seconds = time.perf_counter() - started
+    door.shutdown()
+    return seconds
+
+
+def stored(url: str) -> dict[str, list[dict[str, object]]]:
+    """All rows, as text, the way the driver takes them fastest."""
+    engine = create_engine(url, timeout=600)
+    rows = {}
+    with engine.connect() as connection:
+        for table in TABLES:
+            columns = [sa.cast(c, sa.Text).label(c.name) if engine.dialect.name == "postgresql" else c for c in PLAIN[table].c]
+            rows[table] = [dict(row._mapping) for row in connection.execute(sa.select(*columns).select_from(PLAIN[table]))]
+    engine.dispose()
+    return rows
+
+
+def limit(url: str, rows: dict[str, list[dict[str, object]]]) -> float:
+    """Seconds for the same rows by the fastest bulk route, in one transaction."""
+    engine = create_engine(url, timeout=600)
+    versions.ensure(engine)
+    dialect = DIALECTS[engine.dialect.name]
+    insert = dialect.insert.get(engine.dialect.driver) or dialect.insert[None]
+    started = time.perf_counter()
+    with engine.begin() as connection:
+        for table in TABLES:
+            if rows[table]:
+                insert.run(connection, table, rows[table])
+    seconds = time.perf_counter() - started
+    engine.dispose()
+    return seconds
+
+
+def measure(name: str, new_database: Callable[[], str], operations: int, runs: int) -> None:
+    """Both loads on one kind of database."""
+    for history in (False, True):
+        load = spans(operations, history=history)
+        figures = []
+        for _ in range(runs):
+            gc.collect()
+            url = new_database()
+            ours = exporter(url, load)
+            bound = limit(new_database(), stored(url))
+            figures.append((operations / ours, operations / bound, bound / ours))
+        ours_rate, limit_rate, ratio = (statistics.median(column) for column in zip(*figures, strict=True))
+        what = "history repeated" if history else "new messages"
+        print(f"{name:12} {what:18} {ours_rate:8,.0f} operations/s   limit {limit_rate:8,.0f}   ratio {ratio:.2f}", flush=True)
+
+
+def main() -> None:
+    """Print a line for each database and load."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--operations", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("databases", nargs="*", default=list(KINDS))
+    arguments = parser.parse_args()
+    for name in arguments.databases or KINDS:
+        try:
+            server = KINDS[name]()
+        except Missing as missing:
+            print(f"{name:12} left out: {missing}")
+            continue
+        try:
+            measure(name, server.new_database, arguments.operations, arguments.runs)
+        finally:
+            server.close()
+
+
+if __name__ == "__main__":
+    main()

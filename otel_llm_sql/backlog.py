@@ -1,0 +1,59 @@
+"""Telemetry that the database has not taken yet: kept in memory within a bound, oldest first."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from otel_llm_sql.intake.signal import Signal
+
+_OVERHEAD = 1024
+"""Bytes an object costs beside its texts; measured on spans of the OpenAI instrumentation."""
+
+
+class Backlog:
+    """Signals in the order in which they came, at most so many bytes of them.
+
+    Args:
+        limit: bytes; when they are exceeded the oldest signals are dropped and counted.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._batches: deque[tuple[list[Signal], int]] = deque()
+        self._size = 0
+        self.dropped = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._batches)
+
+    def __len__(self) -> int:
+        return sum(len(batch) for batch, _ in self._batches)
+
+    def keep(self, signals: Sequence[Signal], *, first: bool = False) -> None:
+        """Keep signals for later, in front of all others or behind them."""
+        if not signals:
+            return
+        entry = (list(signals), sum(map(_bytes, signals)))
+        (self._batches.appendleft if first else self._batches.append)(entry)
+        self._size += entry[1]
+        while self._size > self._limit and self._batches:
+            batch, size = self._batches.popleft()
+            self._size -= size
+            self.dropped += len(batch)
+
+    def take(self) -> list[Signal]:
+        """The oldest batch; empty when there is none."""
+        if not self._batches:
+            return []
+        batch, size = self._batches.popleft()
+        self._size -= size
+        return batch
+
+
+def _bytes(signal: Signal) -> int:
+    return _OVERHEAD + _texts(signal.attributes.values()) + sum(_texts(e.attributes.values()) for e in signal.events)
+
+
+def _texts(values: Iterable[object]) -> int:
+    return sum(len(v) if isinstance(v, str | bytes) else 64 for v in values)

@@ -1,0 +1,223 @@
+"""The path itself: signals -> operations -> priced -> rows -> committed. The one file that names every hop.
+
+What the database does not take now is kept and tried again, within a bound; what it never takes is isolated and put away
+as a dead letter; neighbours are never lost. Safe under threads and after fork.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+from weakref import WeakSet
+
+from otel_llm_sql.backlog import Backlog
+from otel_llm_sql.conventions import read, without_content
+from otel_llm_sql.errors import DatabaseUnavailableError, RejectedRowsError, SchemaError, StoreError
+from otel_llm_sql.intake.signal import Signal
+from otel_llm_sql.letters import letter
+from otel_llm_sql.pricing import Prices
+from otel_llm_sql.records import Operation
+from otel_llm_sql.settings import Settings
+from otel_llm_sql.store.writer import Letter, Writer
+
+BATCH = 1000
+"""Operations in one transaction: more would hold locks for longer without being faster."""
+
+_RETRY_FIRST, _RETRY_LAST = 1.0, 30.0
+"""Seconds between two tries of what is kept."""
+
+
+_alive: WeakSet[Pipeline] = WeakSet()
+
+
+class _Item(NamedTuple):
+    signal: Signal
+    operation: Operation
+
+
+class Pipeline:
+    """Delivers signals to one database.
+
+    Args:
+        settings: where, and how.
+
+    Attributes:
+        stored: signals that were committed.
+        ignored: signals that were not about GenAI.
+        duplicates: signals that said nothing new.
+        dead_lettered: signals that were put away.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._prices = Prices(settings.prices)
+        self._writer = Writer(settings)
+        self._start()
+        _alive.add(self)
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._kept = threading.Lock()
+        self._backlog = Backlog(self._settings.backlog_bytes)
+        self._retrier: threading.Thread | None = None
+        self._pause = _RETRY_FIRST
+        self._try_at = 0.0
+        self._closed = threading.Event()
+        self.stored = self.ignored = self.duplicates = self.dead_lettered = 0
+
+    @property
+    def dropped(self) -> int:
+        """Signals that were kept and had to make room for newer ones."""
+        return self._backlog.dropped
+
+    def deliver(self, signals: Iterable[Signal]) -> None:
+        """Store signals; returns after the commit.
+
+        Raises:
+            StoreError: they are not stored, but kept, and tried again later.
+        """
+        batch = list(signals)
+        deadline = time.monotonic() + self._settings.timeout
+        if time.monotonic() < self._try_at or not self._lock.acquire(timeout=self._settings.timeout):
+            self._keep(batch)
+            raise DatabaseUnavailableError(f"the database did not take rows a moment ago: {len(self._backlog)} batches wait")
+        try:
+            self._drain(deadline)
+            self._deliver(batch, deadline)
+        finally:
+            self._lock.release()
+
+    def flush(self, timeout: float = 30.0) -> bool:
+        """Try again what is kept.
+
+        Args:
+            timeout: seconds it may take.
+
+        Returns:
+            Whether nothing is kept any more.
+        """
+        deadline = time.monotonic() + timeout
+        if self._backlog and self._lock.acquire(timeout=timeout):
+            try:
+                self._drain(deadline)
+            except StoreError:
+                return False
+            finally:
+                self._lock.release()
+        return not self._backlog
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Flush, and close the connections. A later delivery opens new ones."""
+        self.flush(timeout)
+        self._closed.set()
+        self._writer.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: the parent delivers what it has; locks and connections are made anew."""
+        self._writer.after_fork()
+        self._start()
+
+    def _drain(self, deadline: float) -> None:
+        while self._backlog:
+            with self._kept:
+                batch = self._backlog.take()
+            self._deliver(batch, deadline, first=True)
+
+    def _deliver(self, batch: Sequence[Signal], deadline: float, *, first: bool = False) -> None:
+        letters: list[Letter] = []
+        items = [item for signal in batch if (item := self._read(signal, letters))]
+        try:
+            for start in range(0, len(items), BATCH):
+                self._write(items[start : start + BATCH], letters, deadline)
+            if letters:
+                self.dead_lettered += self._writer.bury(letters, deadline)
+        except StoreError as error:
+            self._keep(batch, first=first)
+            self._later(error)
+            raise
+        self._pause, self._try_at = _RETRY_FIRST, 0.0
+
+    def _read(self, signal: Signal, letters: list[Letter]) -> _Item | None:
+        """Hops one and two: a signal becomes a priced operation."""
+        try:
+            operation = read(signal)
+            if operation is None:
+                self.ignored += 1
+                return None
+            if not self._settings.capture_content:
+                without_content(operation)
+            if operation.workspace is None:
+                operation.workspace = self._settings.workspace
+            self._prices.price(operation)
+        except Exception as error:  # noqa: BLE001 - one signal that we misread must not cost its neighbours
+            letters.append(self._letter(signal, f"could not be read: {type(error).__name__}"))
+            return None
+        if not operation.trace_id or not operation.span_id:
+            letters.append(self._letter(signal, "names no trace and span: it cannot be tied to an operation"))
+            return None
+        return _Item(signal, operation)
+
+    def _letter(self, signal: Signal, reason: str) -> Letter:
+        return letter(signal, reason, capture_content=self._settings.capture_content)
+
+    def _write(self, items: Sequence[_Item], letters: list[Letter], deadline: float) -> None:
+        """Hops three and four: operations become rows, committed; a row that is refused is found by halving."""
+        try:
+            batch = self._writer.write([item.operation for item in items], deadline)
+        except RejectedRowsError as error:
+            if len(items) == 1:
+                letters.append(self._letter(items[0].signal, str(error)))
+                return
+            middle = len(items) // 2
+            self._write(items[:middle], letters, deadline)
+            self._write(items[middle:], letters, deadline)
+        else:
+            self.stored += len(items)
+            self.duplicates += batch.duplicates
+
+    def _keep(self, batch: Sequence[Signal], *, first: bool = False) -> None:
+        with self._kept:
+            self._backlog.keep(batch, first=first)
+
+    def _later(self, error: StoreError) -> None:
+        """Leave a database alone that does not answer; come back by ourselves, should the application stay silent."""
+        if isinstance(error, SchemaError):
+            self._writer.forget_schema()
+        self._try_at = time.monotonic() + self._pause
+        self._pause = min(self._pause * 2, _RETRY_LAST)
+        if self._retrier is None or not self._retrier.is_alive():
+            self._retrier = threading.Thread(target=self._retry, name="llm-sql-retry", daemon=True)
+            try:
+                self._retrier.start()
+            except RuntimeError:  # the interpreter is going down
+                self._retrier = None
+
+    def _retry(self) -> None:
+        while self._backlog and not self._closed.wait(max(0.0, self._try_at - time.monotonic())):
+            self.flush(self._settings.timeout)
+
+
+_shared: dict[Settings, Pipeline] = {}
+_sharing = threading.Lock()
+
+
+def shared(settings: Settings) -> Pipeline:
+    """The pipeline of these settings: the exporters of all signals share it."""
+    with _sharing:
+        if settings not in _shared:
+            _shared[settings] = Pipeline(settings)
+        return _shared[settings]
+
+
+def _in_child() -> None:
+    global _sharing  # noqa: PLW0603 - the parent's lock may be held
+    _sharing = threading.Lock()
+    for pipeline in list(_alive):
+        pipeline.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
