@@ -18,6 +18,8 @@ from typing import Any
 from otel_llm_sql import environment_variables as variables
 from otel_llm_sql.errors import SettingsError
 
+_LONGEST_IDENTIFIER = 63
+
 _logger = logging.getLogger(__name__)
 
 
@@ -150,7 +152,7 @@ def _text(setting: str, value: Any) -> str:
 
 def _schema(setting: str, value: Any) -> str:
     text = _text(setting, value)
-    if "\0" in text or len(text.encode()) > 63:
+    if "\0" in text or len(text.encode()) > _LONGEST_IDENTIFIER:
         raise _wrong(setting, value, "the name of a PostgreSQL schema, at most 63 bytes")
     return text
 

@@ -1,0 +1,208 @@
+"""Settings: where they come from, and what is said about a wrong one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from otel_llm_sql import environment_variables
+from otel_llm_sql.errors import SettingsError
+from otel_llm_sql.settings import Settings, load, mask
+
+SECRET = "s3cret"
+
+
+def test_arguments_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An argument wins over our variable, ours over the seed's, that over the default."""
+    monkeypatch.setenv("CONNECTION_STRING", "sqlite:///seed.db")
+    assert load().url == "sqlite:///seed.db"
+    monkeypatch.setenv("OTEL_EXPORTER_LLM_SQL_URL", "sqlite:///ours.db")
+    assert load().url == "sqlite:///ours.db"
+    assert load(url="sqlite:///argument.db").url == "sqlite:///argument.db"
+
+
+def test_every_setting_has_an_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All fields can be set from the environment, where values are text."""
+    given = {"URL": "sqlite:///a.db", "ASYNC_URL": "sqlite+aiosqlite:///a.db", "SCHEMA": "telemetry", "TIMEOUT": "2.5"}
+    given |= {"CAPTURE_CONTENT": "False", "WORKSPACE": "shop", "PRICES": "p.json", "BACKLOG_BYTES": "0"}
+    for name, value in (given | {"QUERY_TIMEOUT": "7"}).items():
+        monkeypatch.setenv(f"OTEL_EXPORTER_LLM_SQL_{name}", value)
+    expected = Settings(*("sqlite:///a.db", "sqlite+aiosqlite:///a.db", "telemetry"), capture_content=False)
+    rest = {"workspace": "shop", "prices": "p.json", "timeout": 2.5, "backlog_bytes": 0, "query_timeout": 7.0}
+    assert load() == Settings(**({name: getattr(expected, name) for name in Settings.__slots__} | rest))
+
+
+def test_environment_variables_are_those_of_the_settings() -> None:
+    """The module that opentelemetry-instrument reads names exactly the fields, each variable by its own name."""
+    names = {name: value for name, value in vars(environment_variables).items() if name.startswith("OTEL_")}
+    assert names == {f"OTEL_EXPORTER_LLM_SQL_{field.upper()}": names[name] for field, name in _variables().items()}
+    assert all(name == value for name, value in names.items())
+
+
+def _variables() -> dict[str, str]:
+    return {field: f"OTEL_EXPORTER_LLM_SQL_{field.upper()}" for field in Settings.__slots__}
+
+
+def test_opentelemetry_instrument_offers_our_settings() -> None:
+    """`opentelemetry-instrument --help` lists an option for every setting."""
+    command = Path(sys.executable).with_name("opentelemetry-instrument")
+    text = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
+    assert {field for field in Settings.__slots__ if f"--exporter_llm_sql_{field} " not in text} == set()
+
+
+@pytest.mark.parametrize("prefix", ["", "OTEL_EXPORTER_LLM_SQL_"])
+def test_db_uri_is_another_name_of_url(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`db_uri` and `async_db_uri` are understood as arguments and as variables."""
+    given = {"db_uri": "sqlite:///a.db", "async_db_uri": "sqlite:///b.db"}
+    if prefix:
+        for name, value in given.items():
+            monkeypatch.setenv(prefix + name.upper(), value)
+    settings = load() if prefix else load(**given)
+    assert (settings.url, settings.async_url) == ("sqlite:///a.db", "sqlite:///b.db")
+
+
+def test_both_urls_come_from_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URL given as an argument is never joined with the async URL of another database from the environment."""
+    monkeypatch.setenv("ASYNC_CONNECTION_STRING", "postgresql+asyncpg://elsewhere/db")
+    assert load(url="sqlite:///here.db").async_url is None
+    assert load().url == load().async_url == "postgresql+asyncpg://elsewhere/db"
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_empty_is_not_given(empty: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty variables, and the empty values of a YAML file whose substitution found nothing, count as unset."""
+    monkeypatch.setenv("OTEL_EXPORTER_LLM_SQL_URL", "")
+    monkeypatch.setenv("OTEL_EXPORTER_LLM_SQL_TIMEOUT", "")
+    monkeypatch.setenv("CONNECTION_STRING", "sqlite:///seed.db")
+    assert load(url=empty, timeout=empty) == Settings("sqlite:///seed.db")
+
+
+def test_values_of_a_yaml_file_have_types_of_their_own() -> None:
+    """Declarative configuration gives numbers and booleans, or text for them."""
+    typed = load(url="sqlite://", capture_content=False, timeout=3, backlog_bytes=10, workspace=7, prices=Path("p"))
+    text = load(url="sqlite://", capture_content="no", timeout="3", backlog_bytes="10", workspace="7", prices="p")
+    assert typed == text == Settings("sqlite://", None, None, False, "7", "p", 3.0, 10)
+
+
+def test_the_default_is_a_file_in_the_users_data_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without settings the database is embedded; nothing is created by asking."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert load().url == f"sqlite:///{tmp_path}/data/otel-llm-sql/llm.db"
+    monkeypatch.setenv("XDG_DATA_HOME", "relative/is/invalid")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load().url == f"sqlite:///{tmp_path}/.local/share/otel-llm-sql/llm.db"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("platform", "directory"), [("darwin", "Library/Application Support"), ("win32", "AppData/Local")]
+)
+def test_the_default_follows_the_platform(
+    platform: str, directory: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On macOS and Windows the data directory is where these keep such files."""
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)
+    assert load().url == f"sqlite:///{tmp_path / directory}/otel-llm-sql/llm.db"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks the user database")
+def test_without_a_home_the_message_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no home directory can be found, the variable to set is named."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 9)
+    with pytest.raises(SettingsError, match="OTEL_EXPORTER_LLM_SQL_URL"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("timeout", "soon", "seconds"),
+        ("timeout", 0, "greater than 0"),
+        ("timeout", "nan", "seconds"),
+        ("timeout", "inf", "seconds"),
+        ("timeout", True, "seconds"),
+        ("timeout", [], "seconds"),
+        ("query_timeout", -1, "greater than 0"),
+        ("backlog_bytes", "64MB", "whole number of bytes"),
+        ("backlog_bytes", -1, "0 or more"),
+        ("backlog_bytes", True, "whole number"),
+        ("capture_content", "perhaps", "true or false"),
+        ("workspace", {"name": "x"}, "text"),
+        ("schema", "x" * 64, "63 bytes"),
+    ],
+)
+def test_a_wrong_setting_says_which_what_and_what_is_allowed(field: str, value: Any, allowed: str) -> None:
+    """The message names the setting, the value and the allowed ones."""
+    with pytest.raises(SettingsError) as raised:
+        load(**{"url": "sqlite://", field: value})
+    assert str(raised.value).startswith(f"{field}: {value!r} was given; allowed: ")
+    assert allowed in str(raised.value)
+
+
+def test_a_wrong_variable_is_named_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value from the environment is reported under the variable's name."""
+    monkeypatch.setenv("OTEL_EXPORTER_LLM_SQL_TIMEOUT", "x")
+    with pytest.raises(SettingsError, match=r"^OTEL_EXPORTER_LLM_SQL_TIMEOUT: 'x' was given; allowed: seconds"):
+        load()
+
+
+@pytest.mark.parametrize("url", [f"user:{SECRET}@host/db", f"{SECRET}", 5, f"postgres ql://u:{SECRET}@h/d"])
+def test_what_is_no_url_is_never_shown(url: Any) -> None:
+    """A mistyped URL may hold a password: the message says what is allowed and shows nothing of it."""
+    with pytest.raises(SettingsError, match="url: what was given is no URL") as raised:
+        load(url=url)
+    assert SECRET not in str(raised.value)
+
+
+def test_settings_show_no_password() -> None:
+    """repr() of the settings, which ends up in logs, hides what is secret."""
+    settings = load(
+        url=f"postgresql://u:{SECRET}@h/d", async_url=f"postgresql+asyncpg://h/d?password={SECRET}&ssl=require"
+    )
+    assert SECRET not in repr(settings)
+    assert "@h/d" in repr(settings)
+    assert "ssl=require" in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:////data/llm.db", "sqlite:////data/llm.db"),
+        (f"mysql://u:{SECRET}@h/d?charset=x", "mysql://***@h/d?charset=x"),
+        (f"mysql://u:a@{SECRET}?x@h/d", "mysql://***@h/d"),
+        (f"postgresql://h/d?user=u&sslpassword={SECRET}&a=b", "postgresql://h/d?user=u&sslpassword=***&a=b"),
+        (f"u:{SECRET}@h", "(no URL)"),
+    ],
+)
+def test_mask(url: str, shown: str) -> None:
+    """Credentials and secrets in the query string are hidden, whatever characters they hold."""
+    assert mask(url) == shown
+
+
+def test_a_url_object_keeps_its_password() -> None:
+    """SQLAlchemy's URL objects are taken whole, though their str() hides the password."""
+    url = f"postgresql://u:{SECRET}@h/d"
+    assert load(url=sa.make_url(url)).url == url
+
+
+def test_an_unknown_argument_is_logged_and_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    """Unknown keys of a configuration file are worth a warning, not the application's telemetry."""
+    with caplog.at_level(logging.WARNING):
+        assert load(url="sqlite://", databse="x") == Settings("sqlite://")
+    assert "unknown setting 'databse' is ignored" in caplog.text
+
+
+def test_settings_import_no_sqlalchemy() -> None:
+    """Reading settings costs nothing of what only a database needs."""
+    program = "import sys, otel_llm_sql.settings as s; s.load(); sys.exit('sqlalchemy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
