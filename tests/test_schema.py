@@ -18,6 +18,8 @@ from otel_llm_sql.errors import SchemaError
 from otel_llm_sql.schema import tables, versions, views
 from otel_llm_sql.store.engines import create_engine
 
+pytestmark = pytest.mark.quick
+
 
 @contextmanager
 def engine(url: str, **options: Any) -> Iterator[sa.Engine]:
@@ -47,8 +49,15 @@ def _table_shape(inspector: sa.Inspector, name: str) -> dict[str, Any]:
         "primary key": inspector.get_pk_constraint(name),
         "foreign keys": sorted(inspector.get_foreign_keys(name), key=str),
         "indexes": sorted(inspector.get_indexes(name), key=str),
-        "options": inspector.get_table_options(name),
+        "options": _options(inspector, name),
     }
+
+
+def _options(inspector: sa.Inspector, name: str) -> dict[str, Any]:
+    try:
+        return inspector.get_table_options(name)
+    except NotImplementedError:  # SQLAlchemy 2.0 asks for them on MySQL alone
+        return {}
 
 
 def test_fresh_schema_equals_migrated_schema(kind: str, new_database: Callable[[str], str]) -> None:

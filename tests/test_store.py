@@ -16,6 +16,8 @@ from otel_llm_sql.schema.tables import metadata
 from otel_llm_sql.settings import Settings
 from otel_llm_sql.store.writer import Writer
 
+pytestmark = pytest.mark.quick
+
 
 def rows_of(writer: Writer) -> dict[str, list[dict[str, object]]]:
     """All rows, by table, in the order of their keys."""
