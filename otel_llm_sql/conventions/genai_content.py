@@ -41,6 +41,9 @@ def _in_order(found: Findings, told: list[Message]) -> list[Message]:
     system = read_messages(cleaner, "gen_ai.system_instructions", values.pop("system", None), "input", "system")
     sent = read_messages(cleaner, "gen_ai.input.messages", values.pop("input", None), "input")
     received = read_messages(cleaner, "gen_ai.output.messages", values.pop("output", None), "output")
+    if "conversation" in values:
+        whole = _whole(found)
+        sent, received = (sent, received) if sent or received else whole
     if told:
         sent = sent or [message for message in told if message.direction == "input"]
         received = received or [message for message in told if message.direction == "output"]
@@ -48,6 +51,15 @@ def _in_order(found: Findings, told: list[Message]) -> list[Message]:
         repeated = [(message.role, message.content) for message in sent]
         system = [message for message in system if (message.role, message.content) not in repeated]
     return system + sent + received
+
+
+def _whole(found: Findings) -> tuple[list[Message], list[Message]]:
+    """What was sent and received, out of one list of both: what the assistant said last was received."""
+    messages = read_messages(found.cleaner, "pydantic_ai.all_messages", found.values.pop("conversation"), "input")
+    if not messages or messages[-1].role != "assistant":
+        return messages, []
+    messages[-1].direction = "output"
+    return messages[:-1], messages[-1:]
 
 
 def _is_tool_call(found: Findings) -> bool:

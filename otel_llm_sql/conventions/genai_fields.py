@@ -159,6 +159,8 @@ TABLE = compiled(
     Field("system", raw, ("gen_ai.system_instructions",)),
     Field("input", raw, ("gen_ai.input.messages",)),
     Field("output", raw, ("gen_ai.output.messages",)),
+    # pydantic-ai tells the whole conversation on each run of an agent: in `extras` it would be stored once per turn.
+    Field("conversation", raw, ("pydantic_ai.all_messages", "all_messages_events")),
 )
 
 _WEAK = ("gen_ai.agent.", "gen_ai.conversation.", "gen_ai.workflow.", "gen_ai.task.", "gen_ai.prompt.")

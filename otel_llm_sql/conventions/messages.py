@@ -17,6 +17,7 @@ from otel_llm_sql.records import Message
 Direction: TypeAlias = Literal["input", "output"]
 
 _ROLES = {"model": "assistant", "ai": "assistant", "human": "user", "function": "tool"}
+_PLAIN_KEYS = frozenset({"role", "parts", "content", "name", "finish_reason"})
 _MESSAGE_KEYS = ("role", "parts", "tool_calls")
 
 
@@ -94,7 +95,7 @@ def read_message(cleaner: Cleaner, name: str, raw: Mapping[str, Any], direction:
         role = role_name(cleaner, name, told)
     content = raw.get("parts")
     parts = read_parts(cleaner, name, raw.get("content") if content is None else content)
-    if len(raw) > 2:  # noqa: PLR2004 - role and content: most messages of a history
+    if not raw.keys() <= _PLAIN_KEYS:
         parts = _more_parts(cleaner, name, raw, parts)
     call_id = None
     if role == "tool":
