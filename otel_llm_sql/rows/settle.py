@@ -63,14 +63,14 @@ class Settlement:
     def write_operations(self) -> None:
         """Rows of `llm_operations` that are new or different; and what they say of messages and sessions."""
         for final in self.resolution.finals.values():
-            row, keys = operation_row(final)
+            row, ids = operation_row(final)
             before = self.resolution.old.get(final.operation_id)
             if before is not None and _equal(row, before):
                 continue
             self.batch.put("llm_operations", row, exists=before is not None)
             self.changed.append(final)
             self.touched.add(final.session_id)
-            self._claim(final, keys)
+            self._claim(final, ids)
         changed = {final.operation_id for final in self.changed}
         for operation_id, before in self.resolution.old.items():
             if operation_id in changed or operation_id not in self.resolution.finals:
@@ -78,14 +78,12 @@ class Settlement:
                 self.touched.add(before["session_id"])
                 self._withdraw(before)
 
-    def _claim(self, final: Final, keys: list[int]) -> None:
-        session = uuid_value(final.session_id)
+    def _claim(self, final: Final, ids: list[str]) -> None:
         said = final.said
         rank = int(said.values["operation_type"] in AGGREGATES)
         timestamp = said.values["timestamp"]
         reasons = said.extras.get("finish_reasons") or [said.values["finish_reason"]]
-        for number, key in enumerate(keys):
-            message_id = uuid_text(key ^ session)
+        for number, message_id in enumerate(ids):
             output = number - said.inputs
             reason = reasons[output] if 0 <= output < len(reasons) else None
             direction = "input" if output < 0 else "output"
@@ -95,7 +93,7 @@ class Settlement:
             self.digests[message_id] = said.digests[number]
             self.homes[message_id] = final.session_id
         if (digest := definitions_digest_of(said.extras)) is not None:
-            self.definitions[uuid_text(digest ^ session)] = (final.session_id, digest)
+            self.definitions[uuid_text(digest ^ uuid_value(final.session_id))] = (final.session_id, digest)
 
     def _withdraw(self, before: Row) -> None:
         rank = int(before["operation_type"] in AGGREGATES)
@@ -248,11 +246,11 @@ class Settlement:
         return row
 
 
-def operation_row(final: Final) -> tuple[Row, list[int]]:
-    """The row of an operation, JSON as text; and the keys of its messages."""
+def operation_row(final: Final) -> tuple[Row, list[str]]:
+    """The row of an operation, JSON as text; and the ids of its messages."""
     said = final.said
     session = uuid_value(final.session_id)
-    keys = message_keys(said.digests)
+    ids = [uuid_text(key ^ session) for key in message_keys(said.digests)]
     extras = said.extras
     if DEFINITIONS in extras:
         extras = extras | {DEFINITIONS: uuid_text(uuid_value(extras[DEFINITIONS]) ^ session)}
@@ -262,9 +260,9 @@ def operation_row(final: Final) -> tuple[Row, list[int]]:
     row["trace_id"], row["span_id"] = innermost
     row["parent_span_id"] = said.parent_span_id
     row["extras"] = orjson.dumps(extras).decode() if extras else None
-    row["message_ids"] = orjson.dumps([uuid_text(key ^ session) for key in keys]).decode() if keys else None
+    row["message_ids"] = orjson.dumps(ids).decode() if ids else None
     row["input_messages"] = said.inputs
-    return row, keys
+    return row, ids
 
 
 def _equal(row: Row, before: Row) -> bool:

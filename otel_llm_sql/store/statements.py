@@ -12,9 +12,12 @@ import sqlalchemy as sa
 
 from otel_llm_sql.rows import KEYS, TABLES, RowBatch
 from otel_llm_sql.schema.tables import metadata
-from otel_llm_sql.store.dialects import PLAIN, TIMES, Dialect, typed
+from otel_llm_sql.store.dialects import TIMES, Dialect, typed
 
 Rows = Sequence[Mapping[str, Any]]
+
+# Without types SQLAlchemy passes our text through as it stands.
+PLAIN = {name: sa.table(name, *(sa.column(c.name) for c in table.columns)) for name, table in metadata.tables.items()}
 
 
 def apply(connection: sa.Connection, dialect: Dialect, batch: RowBatch) -> None:
@@ -31,12 +34,16 @@ def new_rows(connection: sa.Connection, dialect: Dialect, table: str, rows: Rows
     if not rows:
         return
     insert = dialect.insert.get(connection.dialect.driver) or dialect.insert[None]
-    insert.run(connection, table, rows if insert.typed else [_with_moments(dialect, row) for row in rows])
+    columns = tuple(rows[0])
+    moments = () if insert.typed else tuple(i for i, name in enumerate(columns) if name in TIMES)
+    insert.run(connection, table, columns, [_values(dialect, row, moments) for row in rows])
 
 
-def _with_moments(dialect: Dialect, row: Mapping[str, Any]) -> dict[str, Any]:
-    moment = dialect.moment
-    return {name: moment(v) if name in TIMES and v is not None else v for name, v in row.items()}
+def _values(dialect: Dialect, row: Mapping[str, Any], moments: tuple[int, ...]) -> tuple[Any, ...]:
+    values = list(row.values())
+    for index in moments:
+        values[index] = dialect.moment(values[index])
+    return tuple(values)
 
 
 def _update(connection: sa.Connection, dialect: Dialect, table: str, rows: Rows) -> None:
@@ -57,6 +64,10 @@ def _update(connection: sa.Connection, dialect: Dialect, table: str, rows: Rows)
 def _parameters(dialect: Dialect, row: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     values = {n: typed(n, v) for n, v in row.items()} if dialect.typed else _with_moments(dialect, row)
     return {f"{'key' if name in keys else 'new'}_{name}": value for name, value in values.items()}
+
+
+def _with_moments(dialect: Dialect, row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: dialect.moment(v) if name in TIMES else v for name, v in row.items()}
 
 
 def _delete(connection: sa.Connection, table: str, ids: Sequence[str]) -> None:
