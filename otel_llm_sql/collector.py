@@ -1,4 +1,4 @@
-"""LlmOperationCollector: one object that knows the database, installs the exporters, records calls and answers queries."""
+"""LlmOperationCollector: one object that knows the database, installs exporters, records calls and answers queries."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Question(Generic[_Arguments, _Answer]):
 
 
 class LlmOperationCollector:
-    """Everything for one database: `install()` to fill it, `record_completion()` by hand, `polars_from_db()` to read it.
+    """All for one database: `install()` to fill it, `record_completion()` by hand, `polars_from_db()` to read it.
 
     `polars_from_db`, `query_db`, `apolars_from_db` and `aquery_db` are those of `otel_llm_sql.query`; on an instance
     they ask its database, on the class the one that the environment names.
@@ -57,31 +57,32 @@ class LlmOperationCollector:
     Args:
         db_uri: database URL for writing and for sync queries; default: from the environment.
         async_db_uri: database URL for async queries; default: the same database through an async driver.
-        **settings: further fields of `otel_llm_sql.Settings` (`workspace`, `schema`, `capture_content`, `timeout`, ...).
-            `db_url` is taken for `db_uri`.
+        **settings: further fields of `otel_llm_sql.Settings` (`workspace`, `schema`, `capture_content`, ...); `db_url`
+            is taken for `db_uri`.
 
     Raises:
         SettingsError: a setting is wrong.
         TypeError: there is no such setting.
     """
 
-    polars_from_db = _Question(polars_from_db, lambda collector: collector._query.polars_from_db)
-    query_db = _Question(query_db, lambda collector: collector._query.query_db)
-    apolars_from_db = _Question(apolars_from_db, lambda collector: collector._async_query.polars_from_db)
-    aquery_db = _Question(aquery_db, lambda collector: collector._async_query.query_db)
+    polars_from_db = _Question(polars_from_db, lambda collector: collector.query.polars_from_db)
+    query_db = _Question(query_db, lambda collector: collector.query.query_db)
+    apolars_from_db = _Question(apolars_from_db, lambda collector: collector.async_query.polars_from_db)
+    aquery_db = _Question(aquery_db, lambda collector: collector.async_query.query_db)
 
     def __init__(self, db_uri: str | None = None, async_db_uri: str | None = None, **settings: Any) -> None:
         db_uri = settings.pop("db_url", None) or db_uri
         names = [field.name for field in dataclasses.fields(Settings)]
         if unknown := sorted(settings.keys() - set(names)):
-            raise TypeError(f"there is no setting {', '.join(unknown)}; there are: db_uri, async_db_uri, {', '.join(names)}")
+            known = ", ".join(("db_uri", "async_db_uri", *names))
+            raise TypeError(f"there is no setting {', '.join(unknown)}; there are: {known}")
         given = {"url": db_uri, "async_url": async_db_uri} | settings
         self.settings = load(**given)
         self._lock = threading.Lock()
         self._installation: Installation | None = None
         self._own_provider: TracerProvider | None = None
 
-    def install(self, instrument: bool = True) -> Self:
+    def install(self, *, instrument: bool = True) -> Self:
         """Store every GenAI call of this process from now on. Doing it again does nothing.
 
         The exporters join OpenTelemetry's current providers; where the application has set none, new global ones are
@@ -123,7 +124,7 @@ class LlmOperationCollector:
             if part is not None:
                 part.shutdown()
 
-    def record_completion(
+    def record_completion(  # noqa: PLR0913, PLR0917 - AiCore's programs pass them, also by position
         self,
         completion_args: Mapping[str, Any],
         operation_type: str,
@@ -155,35 +156,29 @@ class LlmOperationCollector:
             response: text, or what the API answered, as a mapping or as the client library's object. It gives content,
                 usage, model, id and finish reason.
             session_id: the conversation as the application calls it (column `session_key`); default: from `session()`.
-            workspace, agent_id, action_id, user_id: as for `session()`.
-            input_tokens, output_tokens, cached_tokens: counts; they go before the response's. `cached_tokens` is the
-                part of `input_tokens` that was read from the provider's cache.
+            workspace: as for `session()`.
+            agent_id: as for `session()`.
+            action_id: as for `session()`.
+            input_tokens: all tokens of the prompt; goes before the response's count, as the next two do.
+            output_tokens: all tokens generated.
+            cached_tokens: the part of `input_tokens` that was read from the provider's cache.
             cost: US dollars; default: from the catalogue.
             latency_ms: milliseconds the call took, which has just ended.
             error_message: makes it an operation with status `error`.
             extras: anything else, for the column `extras`.
+            user_id: as for `session()`.
+
+        Returns:
+            The ids by which the operation is found.
 
         Raises:
             TypeError, ValueError: an argument is not what it must be; nothing was recorded.
         """
-        call = recording.call(
-            completion_args,
-            operation_type,
-            provider,
-            response,
-            session_id=session_id,
-            workspace=workspace,
-            agent_id=agent_id,
-            action_id=action_id,
-            user_id=user_id,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cached_tokens=cached_tokens,
-            cost=cost,
-            latency_ms=latency_ms,
-            error_message=error_message,
-            extras=extras,
-        )
+        session = {"session_id": session_id, "workspace": workspace, "agent_id": agent_id, "action_id": action_id}
+        usage = {"input_tokens": input_tokens, "output_tokens": output_tokens, "cached_tokens": cached_tokens}
+        outcome = {"cost": cost, "latency_ms": latency_ms, "error_message": error_message, "user_id": user_id}
+        told = session | usage | outcome
+        call = recording.call(completion_args, operation_type, provider, response, extras=extras, **told)
         recorded = call.emit(self._tracer())
         self.flush()
         return recorded
@@ -228,11 +223,13 @@ class LlmOperationCollector:
         return {field.name: getattr(self.settings, field.name) for field in dataclasses.fields(Settings)}
 
     @functools.cached_property
-    def _query(self) -> Query:
+    def query(self) -> Query:
+        """Queries of this database."""
         return Query(self.settings.url, schema=self.settings.schema)
 
     @functools.cached_property
-    def _async_query(self) -> AsyncQuery:
+    def async_query(self) -> AsyncQuery:
+        """Async queries of this database."""
         return AsyncQuery(self.settings.async_url or self.settings.url, schema=self.settings.schema)
 
     def _tracer(self) -> Tracer:

@@ -42,7 +42,7 @@ class _Marks:
 _current: ContextVar[_Marks | None] = ContextVar("otel_llm_sql.session", default=None)
 
 
-class session:
+class session:  # noqa: N801 - used as a statement: `with session(...):`
     """Mark every GenAI span started inside the block; `with`, `async with` and decorator (`@session(...)`).
 
     Blocks nest: the inner one overrides what it is given (key by key in `metadata`) and inherits the rest. Threads and
@@ -109,6 +109,7 @@ class session:
         self.__exit__(kind, error, traceback)
 
     def __call__(self, function: _Function) -> _Function:
+        """Decorate a function or coroutine: each call of it is a block of its own."""
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(f"session() cannot decorate the generator {function.__name__}: use `with` inside it")
         if inspect.iscoroutinefunction(function):
@@ -161,7 +162,8 @@ class SessionSpanProcessor(SpanProcessor):
     session of its trace then. The SDK offers no moment at which they could be set again.
     """
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002 - the SDK's
+        """Mark the span."""
         marks = _current.get()
         if marks is not None and span.is_recording():
             span.set_attributes(marks.attributes)
@@ -211,7 +213,7 @@ def _get_marking_tracer(original: Callable[..., Any], provider: TracerProvider, 
 
 def _start_marked(original: Callable[..., Any], thread: threading.Thread) -> None:
     marks = _current.get()
-    # Workers of multiprocessing.pool.ThreadPool outlive the session and serve other callers: no mark beats a wrong one.
+    # Workers of multiprocessing.pool.ThreadPool outlive the session: no mark is better than a wrong one.
     if marks is None or type(thread).__module__ == "multiprocessing.dummy":
         return cast("None", original(thread))
     run = thread.run

@@ -1,8 +1,8 @@
 """The doors of the SDK: spans and log records in, SUCCESS or FAILURE out. SUCCESS means that the rows are committed.
 
-An exporter connects when it is first given GenAI telemetry, never raises into the SDK, never traces itself, and says what
-went wrong in the log, rarely and without secrets. Work that is not done when a process is ended by SIGTERM is lost, as the
-SDK runs no exit handlers then: this package installs no signal handlers.
+An exporter connects when it is first given GenAI telemetry, never raises into the SDK, never traces itself, and says
+what went wrong in the log, rarely and without secrets. What is still queued when a process is ended by SIGTERM is lost,
+as Python runs no exit handlers then: this package installs no signal handlers.
 """
 
 from __future__ import annotations
@@ -41,14 +41,19 @@ class _Door:
 
     def __init__(self, signal: str, arguments: dict[str, Any]) -> None:
         self._signal = signal
-        self._shut = False
-        self._settings = _settings(arguments)
-        if self._settings is not None:
+        self.shut = False
+        self._settings: Settings | None = None
+        self._wrong = ""
+        try:
+            self._settings = load(**arguments)
             _open.setdefault(self._settings, WeakSet()).add(self)
+        except Exception as error:  # noqa: BLE001 - an exception here would switch off everybody's telemetry (fact 7)
+            self._wrong = notices.reason(error)
+            _complain(SettingsError(self._wrong))
 
     def deliver(self, signals: Callable[[], Iterable[Signal]], count: int) -> bool:
         """Have the signals stored; False, with a notice, when they are not."""
-        if self._shut:
+        if self.shut:
             notices.warn(f"llm_sql: {self._signal} exporter", "already shut down, what is exported now is not stored")
             return False
         with measured(self._signal, count) as outcome:
@@ -64,13 +69,12 @@ class _Door:
         if not wanted:
             return
         if self._settings is None:
-            raise SettingsError("nothing is stored: the settings are wrong, see the first message")
-        pipeline = _pipeline(self._settings)
-        pipeline.deliver(wanted)
+            raise SettingsError(self._wrong)
+        _pipeline(self._settings).deliver(wanted)
 
     def flush(self, timeout_millis: float) -> bool:
         """Whether everything that was given is stored; tries again what was kept."""
-        if self._shut:
+        if self.shut:
             return False
         with suppress(Exception):
             return all(pipeline.flush(timeout_millis / 1000) for pipeline in self._used_pipeline())
@@ -78,47 +82,43 @@ class _Door:
 
     def shutdown(self, timeout_millis: float) -> None:
         """Flush; the last exporter of a database closes its connections. Later calls do nothing."""
-        if self._shut:
+        if self.shut:
             return
-        self._shut = True
+        self.shut = True
         with suppress(Exception):
             for pipeline in self._used_pipeline():
-                others = any(not door._shut for door in _open.get(self._settings, ()))  # type: ignore[arg-type]
+                others = any(not door.shut for door in _open.get(self._settings, ()))
                 (pipeline.flush if others else pipeline.close)(timeout_millis / 1000)
 
     def _used_pipeline(self) -> Iterator[Pipeline]:
         """The pipeline, if some exporter has used it: a process that stored nothing has nothing to import or close."""
-        if self._settings in _delivering:
+        if self._settings is not None and self._settings in _delivering:
             yield _pipeline(self._settings)
 
 
-_open: dict[Settings, WeakSet[_Door]] = {}
+_open: dict[Settings | None, WeakSet[_Door]] = {}
 _delivering: set[Settings] = set()
 
 
 def _pipeline(settings: Settings) -> Pipeline:
-    # Imported when the first GenAI telemetry arrives: the exporter starts in every Python process of an application that
-    # runs under opentelemetry-instrument, resource trackers included (CFG-12).
+    # Imported when the first GenAI telemetry arrives: under opentelemetry-instrument an exporter starts in every Python
+    # process of the application, resource trackers included (CFG-12).
     from otel_llm_sql.pipeline import shared
 
     _delivering.add(settings)
     return shared(settings)
 
 
-def _settings(arguments: dict[str, Any]) -> Settings | None:
-    try:
-        return load(**arguments)
-    except Exception as error:  # noqa: BLE001 - an exception here would switch off everybody's telemetry (fact 7)
-        notices.warn("llm_sql exporter stores nothing", error, period=math.inf)
-        return None
-
-
 def _complain(error: Exception) -> None:
     """Say it. A log handler of the application that raises is not the SDK's concern either."""
-    kept = isinstance(error, DatabaseUnavailableError)
-    event = "llm_sql exporter: not stored yet, kept to be tried again" if kept else "llm_sql exporter: not stored"
     with suppress(Exception):
-        notices.warn(event, error, period=math.inf if isinstance(error, SettingsError) else notices.PERIOD)
+        if isinstance(error, DatabaseUnavailableError):
+            notices.warn("llm_sql exporter: not stored yet, kept to be tried again", error)
+        elif isinstance(error, SettingsError):
+            # Nothing will change in the life of the process; two exporters with the same mistake say it once.
+            notices.warn("llm_sql exporter: nothing is stored", str(error), period=math.inf)
+        else:
+            notices.warn("llm_sql exporter: not stored", error)
 
 
 class LlmSqlSpanExporter(SpanExporter):

@@ -36,7 +36,10 @@ def measured(signal: str, count: int) -> Iterator[Outcome]:
         yield outcome
         return
     inflight, exported, duration = _instruments(signal)
-    attributes = {"otel.component.type": f"llm_sql_{signal}_exporter", "otel.component.name": f"llm_sql_{signal}_exporter/0"}
+    attributes = {
+        "otel.component.type": f"llm_sql_{signal}_exporter",
+        "otel.component.name": f"llm_sql_{signal}_exporter/0",
+    }
     started = time.perf_counter()
     inflight.add(count, attributes)
     try:
@@ -55,6 +58,8 @@ def _instruments(signal: str) -> tuple[Any, Any, Any]:
     unit = f"{{{signal}}}" if signal == "span" else "{log_record}"
     return (
         meter.create_up_down_counter(f"otel.sdk.exporter.{signal}.inflight", unit, "Handed to the exporter, not done."),
-        meter.create_counter(f"otel.sdk.exporter.{signal}.exported", unit, "Export finished, with error.type if failed."),
+        meter.create_counter(
+            f"otel.sdk.exporter.{signal}.exported", unit, "Export finished, with error.type if failed."
+        ),
         meter.create_histogram("otel.sdk.exporter.operation.duration", "s", "How long exports took."),
     )

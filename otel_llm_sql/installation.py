@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from opentelemetry import _logs, trace
@@ -29,8 +30,8 @@ class Installation:
         self.tracer_provider = _tracer_provider()
         self.logger_provider = _logger_provider()
         self._exporter = LlmSqlSpanExporter(**settings)
-        self._spans = BatchSpanProcessor(self._exporter, schedule_delay_millis=_DELAY_MILLIS)
-        self._logs = BatchLogRecordProcessor(LlmSqlLogExporter(**settings), schedule_delay_millis=_DELAY_MILLIS)
+        self._spans: Any = BatchSpanProcessor(self._exporter, schedule_delay_millis=_DELAY_MILLIS)
+        self._logs: Any = BatchLogRecordProcessor(LlmSqlLogExporter(**settings), schedule_delay_millis=_DELAY_MILLIS)
         context.attach(self.tracer_provider)
         self.tracer_provider.add_span_processor(self._spans)
         self.logger_provider.add_log_record_processor(self._logs)
@@ -72,8 +73,7 @@ def _logger_provider() -> LoggerProvider:
 def _set_event_logger_provider(provider: LoggerProvider) -> None:
     """Before 1.37 instrumentations send content events through an API of its own, which has a provider of its own."""
     try:
-        from opentelemetry._events import set_event_logger_provider
-        from opentelemetry.sdk._events import EventLoggerProvider
+        events, sdk = import_module("opentelemetry._events"), import_module("opentelemetry.sdk._events")
     except ImportError:
         return
-    set_event_logger_provider(EventLoggerProvider(logger_provider=provider))
+    events.set_event_logger_provider(sdk.EventLoggerProvider(logger_provider=provider))

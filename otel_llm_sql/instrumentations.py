@@ -1,7 +1,7 @@
 """Switches on the installed instrumentations of GenAI libraries, and no others.
 
-Installed means: registered under the entry point group `opentelemetry_instrumentor`, as OpenTelemetry's own, OpenInference's
-and OpenLLMetry's packages are. Several for one library do no harm: the store makes one operation of their spans.
+Installed means: registered under the entry point group `opentelemetry_instrumentor`, as OpenTelemetry's own packages,
+OpenInference's and OpenLLMetry's are. Several for one library do no harm: the store makes one operation of their spans.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ GENAI_LIBRARIES = (
 )
 """What the names of instrumentations of GenAI libraries begin with, punctuation aside.
 
-`botocore` is not among them although it reports calls to Bedrock: it would report every other call to AWS as well. Switch it
-on yourself where that is wanted.
+`botocore` is not among them although it reports calls to Bedrock: it would report every other call to AWS as well.
+Switch it on yourself where that is wanted.
 """
 
 _logger = logging.getLogger(__name__)

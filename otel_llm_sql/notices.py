@@ -1,7 +1,7 @@
 """Say what went wrong, in the application's log, without flooding it and without feeding a log exporter for ever.
 
-The same thing is said at most once in 20 s, with a count. A notice shows our own messages, which hold neither passwords nor
-prompts, and of foreign errors only the class.
+The same thing is said at most once in 20 s, with a count. A notice shows our own messages, which hold neither passwords
+nor prompts, and of foreign errors only the class.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from otel_llm_sql.errors import LlmSqlError
 
 PERIOD = 20.0
 """Seconds; the SDK's own duplicate filter uses the same."""
+
+_KINDS = 256
+"""How many different things are remembered as said."""
 
 _logger = logging.getLogger("otel_llm_sql")
 _said: dict[tuple[str, str], tuple[float, int]] = {}
@@ -33,7 +36,7 @@ def warn(event: str, error: BaseException | str, period: float = PERIOD) -> None
     if now < quiet_until:
         _said[key] = (quiet_until, unsaid + 1)
         return
-    if len(_said) >= 256:
+    if len(_said) >= _KINDS:
         _said.clear()
     _said[key] = (now + period, 0)
     again = f" ({unsaid} more times since this was last said)" if unsaid else ""

@@ -172,7 +172,12 @@ def _parts(content: Any) -> Iterator[Any]:
         elif isinstance(plain, Mapping) and plain.get("type") == "text" and "text" in plain:
             yield {"type": "text", "content": plain["text"]}
         elif isinstance(plain, Mapping) and plain.get("type") == "tool_use":
-            yield {"type": "tool_call", "id": plain.get("id"), "name": plain.get("name"), "arguments": plain.get("input")}
+            yield {
+                "type": "tool_call",
+                "id": plain.get("id"),
+                "name": plain.get("name"),
+                "arguments": plain.get("input"),
+            }
         else:
             yield plain
 

@@ -1,5 +1,7 @@
-"""For tests of programs that store LLM telemetry, and for our own: a database that vanishes, real spans and log records of
-the SDK to put into an exporter, and all that is stored as plain values to compare.
+"""For tests of programs that store LLM telemetry, and for our own.
+
+A database that vanishes, real spans and log records of the SDK to put into an exporter, and all that is stored as plain
+values to compare:
 
     with temporary_database() as url:
         exporter = LlmSqlSpanExporter(url=url)
@@ -101,10 +103,8 @@ def content_events(spans: Sequence[ReadableSpan]) -> list[Any]:
     try:
         from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
     except ImportError:  # OpenTelemetry before 1.39
-        from opentelemetry.sdk._logs.export import (  # type: ignore[assignment]
-            InMemoryLogExporter as InMemoryLogRecordExporter,
-        )
-    exporter = InMemoryLogRecordExporter()
+        from opentelemetry.sdk._logs.export import InMemoryLogExporter as InMemoryLogRecordExporter
+    exporter: Any = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
     provider = LoggerProvider(Resource({"service.name": "sample"}), shutdown_on_exit=False)
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
     logger = provider.get_logger("otel_llm_sql.testing")
@@ -114,18 +114,20 @@ def content_events(spans: Sequence[ReadableSpan]) -> list[Any]:
 
 
 def _event(span: ReadableSpan) -> Any:
-    attributes = {name: json.loads((span.attributes or {})[name]) for name in _MESSAGES}
-    context = span.get_span_context()
+    attributes = {name: json.loads(str((span.attributes or {})[name])) for name in _MESSAGES}
+    context: Any = span.get_span_context()
     try:
         from opentelemetry._logs import LogRecord
 
         inside = set_span_in_context(NonRecordingSpan(context), Context())
         return LogRecord(timestamp=span.end_time, context=inside, event_name=EVENT, attributes=attributes)
     except TypeError:  # OpenTelemetry before 1.35: the SDK's class, and no name of its own for events
-        from opentelemetry.sdk import _logs as sdk
+        from opentelemetry.sdk import _logs
+
+        old: Any = _logs
 
         ids = {"trace_id": context.trace_id, "span_id": context.span_id, "trace_flags": context.trace_flags}
-        return sdk.LogRecord(span.end_time, **ids, attributes=attributes | {"event.name": EVENT})
+        return old.LogRecord(span.end_time, **ids, attributes=attributes | {"event.name": EVENT})
 
 
 def stored(url: str, schema: str | None = None) -> dict[str, list[Row]]:

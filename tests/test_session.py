@@ -128,7 +128,7 @@ def test_threads_started_inside_belong_to_the_session(recorder: Recorder) -> Non
 
 
 def test_pool_threads_do_not_keep_a_session(recorder: Recorder) -> None:
-    """The one worker, started inside the first session, serves three tasks: each has the session it was submitted in."""
+    """One worker, started inside the first session, serves four tasks: each has the session it was submitted in."""
     with ThreadPoolExecutor(1) as pool:
         with session("first"):
             pool.submit(recorder.span, "one").result()
