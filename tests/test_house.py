@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
@@ -157,3 +158,33 @@ def test_the_core_brings_few_packages() -> None:
     packages = {package for package, _ in seen} - {"otel-llm-sql"}
     assert "sqlalchemy" in packages
     assert len(packages) <= CORE_PACKAGES, sorted(packages)
+
+
+def requirements(lock: str) -> dict[str, Requirement]:
+    """What a lock file names, without markers and hashes."""
+    lines = (ROOT / "lock" / lock).read_text().splitlines()
+    found = [Requirement(line.split(" \\")[0]) for line in lines if line and not line.startswith((" ", "#"))]
+    return {canonicalize_name(requirement.name): requirement for requirement in found}
+
+
+def declared() -> list[Requirement]:
+    """What pyproject.toml asks for: core, extras and the group of the developers."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = [document["project"]["dependencies"], *document["project"]["optional-dependencies"].values()]
+    asked = [Requirement(line) for group in [*groups, document["dependency-groups"]["dev"]] for line in group]
+    return [requirement for requirement in asked if requirement.name != "otel-llm-sql"]
+
+
+def test_the_lock_is_up_to_date() -> None:
+    """What pyproject.toml asks for is in lock/newest.txt, in a version it allows; else `make lock` was forgotten."""
+    locked = requirements("newest.txt")
+    for requirement in declared():
+        version = next(iter(locked[canonicalize_name(requirement.name)].specifier)).version
+        assert requirement.specifier.contains(version, prereleases=True), f"{requirement}, locked {version}"
+
+
+def test_the_oldest_set_is_the_oldest() -> None:
+    """The quick part runs on the lowest versions that pyproject.toml allows."""
+    oldest = requirements("oldest.txt")
+    for package, version in {"opentelemetry-sdk": "1.33.", "sqlalchemy": "2.0.44", "polars": "1.20."}.items():
+        assert next(iter(oldest[package].specifier)).version.startswith(version)
