@@ -17,8 +17,9 @@ find_python() {
       return
     fi
   done
-  echo "Python 3.11 or newer is needed: python3 is $(python3 --version 2>&1 || true), and no newer one is on PATH." >&2
-  echo "Install one, or name it: make PYTHON=/path/to/python3.12 ..." >&2
+  local tried=${PYTHON:-python3}
+  echo "Python 3.11 or newer is needed; $tried is $("$tried" --version 2>&1 || true)." >&2
+  echo "Install one, or name one: make PYTHON=/path/to/python3.12 ..." >&2
   return 1
 }
 
