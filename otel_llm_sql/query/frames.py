@@ -1,0 +1,124 @@
+"""Columns, or CSV, or rows of a known shape -> a Polars frame with dtypes that we choose, never inferred.
+
+ids String, times `Datetime("us", "UTC")`, counts Int64, cost Float64, JSON String.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from otel_llm_sql.errors import QueryError
+from otel_llm_sql.query.canonical import canonical_all
+from otel_llm_sql.query.columns import Column, Kind
+
+TIMESTAMP = pl.Datetime("us", "UTC")
+DTYPES: Mapping[Kind, pl.DataType] = {
+    "text": pl.String(),
+    "json": pl.String(),
+    "integer": pl.Int64(),
+    "float": pl.Float64(),
+    "boolean": pl.Boolean(),
+    "timestamp": TIMESTAMP,
+    "date": pl.Date(),
+    "time": pl.Time(),
+    "interval": pl.Duration("us"),
+    "binary": pl.Binary(),
+}
+"""The dtype of each kind of column."""
+
+
+def frame(columns: Sequence[Column]) -> pl.DataFrame:
+    """A frame of columns whose values are of their kind already."""
+    return pl.DataFrame([pl.Series(c.name, c.values, DTYPES[c.kind]) for c in columns])
+
+
+def from_csv(data: bytes, shape: Mapping[str, Kind]) -> pl.DataFrame:
+    """A frame from CSV without a header.
+
+    Args:
+        data: NULL is an empty field, empty text is `""`, a time is microseconds since 1970.
+        shape: name and kind of each column, in order; at least two, as a lone NULL would be an empty line.
+    """
+    dtypes = {name: pl.Int64() if kind == "timestamp" else DTYPES[kind] for name, kind in shape.items()}
+    if not data:
+        return _finished(pl.DataFrame(schema=dtypes), shape)
+    return _finished(pl.read_csv(data, has_header=False, schema=dtypes), shape)
+
+
+def from_batches(batches: Sequence[Sequence[Sequence[Any]]], shape: Mapping[str, Kind]) -> pl.DataFrame:
+    """A frame from rows as a driver gave them, in batches of which none is empty.
+
+    Raises:
+        QueryError: a column of our tables holds what does not belong there.
+    """
+    parts = [_part(rows, shape) for rows in batches]
+    raw = pl.concat(parts) if parts else pl.DataFrame(schema={n: _fetched(k) for n, k in shape.items()})
+    return _finished(raw, shape)
+
+
+def _part(rows: Sequence[Sequence[Any]], shape: Mapping[str, Kind]) -> pl.DataFrame:
+    columns = zip(shape.items(), zip(*rows, strict=True), strict=True)
+    return pl.DataFrame([_series(name, kind, values) for (name, kind), values in columns])
+
+
+def _series(name: str, kind: Kind, values: Sequence[Any]) -> pl.Series:
+    try:
+        return pl.Series(name, values, _fetched(kind))
+    except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
+        raise QueryError(f"column {name} holds values that are not {kind}: read it with query_db()") from error
+
+
+def _fetched(kind: Kind) -> pl.DataType:
+    """What drivers give for a column: a time is text, or microseconds in CSV."""
+    return pl.String() if kind == "timestamp" else DTYPES[kind]
+
+
+def _finished(raw: pl.DataFrame, shape: Mapping[str, Kind]) -> pl.DataFrame:
+    """Times as times, JSON in one spelling."""
+    done = [_finish(raw[name], kind) for name, kind in shape.items()]
+    return pl.DataFrame(done)
+
+
+def _finish(series: pl.Series, kind: Kind) -> pl.Series:
+    if kind == "json":
+        return pl.Series(series.name, canonical_all(series.to_list()), pl.String())
+    if kind != "timestamp":
+        return series
+    if series.dtype == pl.String:
+        return series.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", time_zone="UTC")
+    return series.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def joined_texts(operations: pl.DataFrame, messages: pl.DataFrame) -> pl.DataFrame:
+    """Replace the columns `message_ids` and `input_messages` by `input_text` and `output_text`.
+
+    Args:
+        operations: a row per operation, in order.
+        messages: `message_id` and `content`, of all sessions of these operations.
+
+    Returns:
+        The operations with what went in and what came out: contents in order, a blank line between them; NULL where
+        there is none.
+    """
+    ids = operations.select(
+        pl.col("message_ids").str.json_decode(pl.List(pl.String())).alias("message_id"), "input_messages"
+    ).with_row_index("row")
+    listed = (
+        ids.explode("message_id")
+        .drop_nulls("message_id")
+        .with_columns((pl.int_range(pl.len()).over("row") < pl.col("input_messages")).alias("incoming"))
+        .with_row_index("place")
+        .join(messages, on="message_id", how="left")
+        .drop_nulls("content")
+        .sort("place")
+        .group_by("row", "incoming", maintain_order=True)
+        .agg(pl.col("content").str.join("\n\n"))
+    )
+    rows = ids.select("row")
+    for name, incoming in (("input_text", True), ("output_text", False)):
+        texts = listed.filter(pl.col("incoming") == incoming).select("row", pl.col("content").alias(name))
+        rows = rows.join(texts, on="row", how="left", maintain_order="left")
+    return pl.concat([operations.drop("message_ids", "input_messages"), rows.drop("row")], how="horizontal")
