@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
+import subprocess
+import sys
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 import telemetry
-from otel_llm_sql.records import Operation
-from otel_llm_sql.rows import TABLES
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from otel_llm_sql.errors import RejectedRowsError
+from otel_llm_sql.records import REPAIRED, Operation
+from otel_llm_sql.rows import TABLES, resolve
 from otel_llm_sql.schema.tables import metadata
 from otel_llm_sql.settings import Settings
-from otel_llm_sql.store.writer import Writer
+from otel_llm_sql.store.reader import Reader
+from otel_llm_sql.store.writer import Letter, Writer
 
-pytestmark = pytest.mark.quick
+Rows = dict[str, list[dict[str, object]]]
 
 
-def rows_of(writer: Writer) -> dict[str, list[dict[str, object]]]:
+def rows_of(writer: Writer) -> Rows:
     """All rows, by table, in the order of their keys."""
     found = {}
     with writer.engine.connect() as connection:
@@ -29,21 +39,243 @@ def rows_of(writer: Writer) -> dict[str, list[dict[str, object]]]:
     return found
 
 
-def deliver(url: str, batches: Iterable[list[Operation]]) -> dict[str, list[dict[str, object]]]:
+def soon() -> float:
+    """A deadline that no test reaches."""
+    return time.monotonic() + 60
+
+
+def deliver(url: str, batches: Iterable[list[Operation]]) -> Rows:
     """Write batches to an empty database; its rows."""
     writer = Writer(Settings(url=url))
     for batch in batches:
-        writer.write(copy.deepcopy(batch), time.monotonic() + 30)
+        writer.write(copy.deepcopy(batch), soon())
     rows = rows_of(writer)
     writer.close()
     return rows
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_order_batches_and_repetition_leave_no_trace(new_database, kind: str, seed: int) -> None:
-    """Shuffled, split and partly repeated: the same rows in every table."""
+@pytest.fixture
+def writer(url: str) -> Iterator[Writer]:
+    """A writer to an empty database of each kind."""
+    made = Writer(Settings(url=url))
+    yield made
+    made.close()
+
+
+@pytest.mark.quick
+def test_order_batches_and_repetition_leave_no_trace(kind: str, new_database: Callable[[str], str]) -> None:
+    """Shuffled, split and partly repeated in any way Hypothesis thinks of: the same rows in every table."""
     whole = deliver(new_database(kind), [telemetry.everything()])
-    chance = random.Random(seed)
-    parts = deliver(new_database(kind), telemetry.split(telemetry.everything(), chance))
+    again = Writer(Settings(url=new_database(kind)))
+
+    @settings(
+        max_examples=40 if kind == "sqlite" else 8,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.randoms(use_true_random=False))
+    def delivered(chance: random.Random) -> None:
+        for batch in telemetry.split(telemetry.everything(), chance):
+            again.write(copy.deepcopy(batch), soon())
+        assert rows_of(again) == whole
+        with again.engine.begin() as connection:
+            connection.execute(sa.delete(metadata.tables["llm_sessions"]))
+
+    delivered()
+    again.close()
+
+
+def test_four_processes_at_once(kind: str, new_database: Callable[[str], str]) -> None:
+    """Four processes deliver all of it at the same time, each in an order of its own: the same rows, none lost."""
+    whole = deliver(new_database(kind), [telemetry.everything()])
+    url = new_database(kind)
+    processes = [
+        subprocess.Popen([sys.executable, str(Path(__file__).with_name("deliver_process.py")), url, str(seed)])
+        for seed in range(4)
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0, 0]
+    reader = Writer(Settings(url=url))
+    assert rows_of(reader) == whole
+    reader.close()
+
+
+@pytest.mark.quick
+def test_one_call_one_row(writer: Writer) -> None:
+    """Twins become one operation: the innermost span gives identity and usage, the outer one messages and session."""
+    writer.write(telemetry.agent_run(0x30, "run"), soon())
+    rows = rows_of(writer)
+    operations = sorted(rows["llm_operations"], key=lambda row: row["timestamp"])
+    assert [(row["operation_type"], row["input_tokens"], row["cost"]) for row in operations] == [
+        ("invoke_agent", None, None),
+        ("chat", 7, 0.5),
+        ("execute_tool", None, None),
+        ("chat", 20, 0.7),
+    ]
+    assert {row["session_id"] for row in operations} == {rows["llm_sessions"][0]["session_id"]}
+    assert len(rows["llm_spans"]) == 6
+    assert [len(row["message_ids"] or []) for row in operations] == [2, 2, 0, 4]
+    session = rows["llm_sessions"][0]
+    assert (session["session_key"], session["workspace"], session["agent_id"]) == ("run", "w", "bob")
+    assert (session["user_id"], session["metadata"]) == ("u", {"tier": "gold"})
+
+
+def test_history_is_stored_once(writer: Writer) -> None:
+    """Each call sends all that was said before: every message has one row, and the transcript repeats nothing."""
+    writer.write(telemetry.conversation(1, 4, "talk"), soon())
+    transcript = sa.text(
+        "SELECT role, content FROM llm_messages JOIN llm_operations USING (operation_id)"
+        " ORDER BY llm_operations.timestamp, sequence_number"
+    )
+    with writer.engine.connect() as connection:
+        said = [tuple(row) for row in connection.execute(transcript)]
+        carried = connection.execute(sa.text("SELECT COUNT(*) FROM llm_operation_messages")).scalar_one()
+    assert said == [
+        ("system", "Be brief."),
+        ("user", "question 0"),
+        ("assistant", "answer 0"),
+        ("user", "question 1"),
+        ("assistant", "answer 1"),
+        ("user", "question 2"),
+        ("assistant", "answer 0"),
+        ("user", "question 0"),
+        ("assistant", "answer 1"),
+    ]
+    assert carried == 3 + 5 + 7 + 9
+
+
+def test_calls_at_the_same_time_stay_two(writer: Writer) -> None:
+    """Siblings with one prompt and one constant response id are two calls; of two tries the last is the outer span's."""
+    writer.write(telemetry.retries(5), soon())
+    rows = rows_of(writer)["llm_operations"]
+    assert sorted((row["span_id"][-1], row["status"]) for row in rows) == [("2", "error"), ("3", "ok"), ("4", "ok"), ("5", "ok")]
+    assert [row["span_id"][-1] for row in rows if row["message_ids"] and len(row["message_ids"]) == 2] == ["3"]
+
+
+def test_a_message_moves_to_the_earlier_call(writer: Writer) -> None:
+    """When an earlier operation of the session arrives later, its messages move to it."""
+    early, late = telemetry.conversation(1, 2, "talk")
+    writer.write([late], soon())
+    first = {row["message_id"]: row["operation_id"] for row in rows_of(writer)["llm_messages"]}
+    writer.write([early], soon())
+    then = {row["message_id"]: row["operation_id"] for row in rows_of(writer)["llm_messages"]}
+    assert first.keys() == then.keys()
+    assert sum(first[key] != then[key] for key in then) == 3
+
+
+def test_pending_until_the_span_arrives(writer: Writer) -> None:
+    """Content events of an unknown span make a pending operation; the span completes it."""
+    call, *events = telemetry.with_events(7)
+    writer.write(events, soon())
+    assert {row["status"] for row in rows_of(writer)["llm_operations"]} == {"pending"}
+    writer.write([call], soon())
+    rows = rows_of(writer)
+    assert sorted(row["status"] for row in rows["llm_operations"]) == ["ok", "pending"]
+    assert len(rows["llm_messages"]) == 4
+
+
+def test_rows_are_named_like_columns(url: str) -> None:
+    """Every inserted row has the columns of its table, all of them."""
+    writer = Writer(Settings(url=url))
+    writer.write([], soon())
+    with writer.engine.connect() as connection:
+        known = Reader(connection, lambda _: None)
+        batch = resolve(telemetry.everything(), known, lambda _: None)
     for table in TABLES:
-        assert parts[table] == whole[table]
+        assert {frozenset(row) for row in batch.inserts[table]} == {frozenset(metadata.tables[table].c.keys())}
+    writer.close()
+
+
+def test_a_constant_number_of_statements(writer: Writer) -> None:
+    """Ten operations and five hundred take the same number of statements."""
+    writer.write(telemetry.conversation(1, 1), soon())
+    counts = []
+    executed: list[str] = []
+    sa.event.listen(writer.engine, "before_cursor_execute", lambda *args: executed.append(args[2]))
+    for first, size in ((1000, 10), (5000, 500)):
+        executed.clear()
+        writer.write(telemetry.conversation(first, size, f"s{first}"), soon())
+        counts.append(len(executed))
+    assert counts[0] == counts[1] <= 12
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_deadlock_costs_nothing(writer: Writer) -> None:
+    """Somebody who locks in the wrong order makes a deadlock: whoever is chosen to give way, the rows are there."""
+    writer.write([], soon())
+    stripes = "SELECT stripe FROM llm_locks WHERE stripe {} ORDER BY stripe FOR UPDATE"
+    writing = threading.Thread(target=writer.write, args=(telemetry.conversation(1, 20, "talk"), soon()))
+    with writer.engine.connect() as other:
+        other.execute(sa.text(stripes.format(">= 512"))).all()
+        writing.start()
+        time.sleep(0.4)
+        try:
+            other.execute(sa.text(stripes.format("< 512"))).all()
+        except sa.exc.OperationalError:
+            other.rollback()
+    writing.join()
+    assert len(rows_of(writer)["llm_operations"]) == 20
+
+
+def test_a_refused_row_is_named_as_refused(writer: Writer) -> None:
+    """What the database never takes is told apart from what it does not take now; the error quotes no content."""
+    writer.write([], soon())
+    with writer.engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(
+                "CREATE TRIGGER no BEFORE INSERT ON llm_operations WHEN NEW.model = 'poison'"
+                " BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            )
+        else:
+            connection.exec_driver_sql("ALTER TABLE llm_operations ADD CONSTRAINT no CHECK (model <> 'poison')")
+    poison = telemetry.span(1, 1, model="poison", messages=[telemetry.said("user", "MARKER")])
+    with pytest.raises(RejectedRowsError) as refused:
+        writer.write([poison], soon())
+    assert "MARKER" not in str(refused.value)
+    assert rows_of(writer)["llm_operations"] == []
+
+
+def test_prompts_of_any_size(kind: str, writer: Writer) -> None:
+    """A prompt of 20 MB is stored whole, but where the server's statements are smaller: there it is cut and flagged."""
+    prompt = "naïve 'quoted' text " * 1_000_000
+    call = telemetry.span(1, 1, messages=[telemetry.said("user", prompt), telemetry.said("assistant", "ok", "output")])
+    writer.write([call, telemetry.span(2, 1)], soon())
+    rows = rows_of(writer)
+    content = {row["role"]: row["content"] for row in rows["llm_messages"]}
+    extras = [row["extras"] for row in rows["llm_operations"] if row["message_ids"]][0]
+    if kind == "mariadb":
+        assert prompt.startswith(content["user"])
+        assert len(content["user"]) > 10_000_000
+        assert "max_allowed_packet" in extras[REPAIRED]["llm_messages.content"]
+    else:
+        assert content["user"] == prompt
+        assert extras is None
+
+
+def test_text_that_looks_like_the_wire_format(writer: Writer) -> None:
+    """Tabs, newlines, backslashes, quotes, emoji and the word NULL come back as they went in."""
+    text = "a\tb\nc\rd\\e\\N 'f' \"g\" %s :h ? \N{GRINNING FACE} \\."
+    call = telemetry.span(
+        1, 1, messages=[telemetry.said("user", text), telemetry.said("user", "")], extras={"k": text}, error_message=text
+    )
+    writer.write([call], soon())
+    rows = rows_of(writer)
+    assert sorted(str(row["content"]) for row in rows["llm_messages"]) == sorted([text, ""])
+    assert rows["llm_operations"][0]["extras"] == {"k": text}
+    assert rows["llm_operations"][0]["error_message"] == text
+
+
+def test_letters_are_kept_once(writer: Writer) -> None:
+    """The same dead letter put away twice is one row."""
+    letter = Letter("0b3f1c62-6a0e-4f5e-9d55-0f5c1f0a9a01", telemetry.START, "why", json.dumps({"a": 1}))
+    assert [writer.bury([letter, letter], soon()), writer.bury([letter], soon())] == [1, 0]
+    with writer.engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT reason FROM llm_dead_letters")).scalars().all() == ["why"]
+
+
+def test_psycopg_3_copies_too(new_database: Callable[[str], str]) -> None:
+    """The same rows through psycopg 3 as through psycopg 2."""
+    whole = deliver(new_database("postgresql"), [telemetry.everything()])
+    url = new_database("postgresql").replace("postgresql://", "postgresql+psycopg://")
+    parts = telemetry.split(telemetry.everything(), random.Random(1))
+    assert deliver(url, parts) == whole

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from otel_llm_sql.records import AGGREGATES, JsonValue, Operation
@@ -41,6 +42,8 @@ VALUES = (
     "service_name",
 )
 """Columns of `llm_operations` that an Operation gives as they stand."""
+
+_values = attrgetter(*VALUES)
 
 DEFINITIONS = "tool_definitions_id"
 """Key in `extras` that refers to `llm_tool_definitions`; within a fact it holds the digest, free of any session."""
@@ -128,7 +131,7 @@ def fact_of(operation: Operation, texts: Texts) -> Fact:
         texts.definitions[digest] = operation.tool_definitions
         extras[DEFINITIONS] = uuid_text(digest)
     return Fact(
-        values={name: getattr(operation, name) for name in VALUES},
+        values=dict(zip(VALUES, _values(operation), strict=True)),
         extras=extras,
         digests=digests,
         inputs=inputs,

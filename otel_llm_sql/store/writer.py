@@ -28,6 +28,7 @@ from otel_llm_sql.settings import Settings
 from otel_llm_sql.store.dialects import DIALECTS, UNKNOWN
 from otel_llm_sql.store.engines import after_fork, create_engine, uninstrumented
 from otel_llm_sql.store.faults import translated
+from otel_llm_sql.store.fitting import fit, statement_limit
 from otel_llm_sql.store.reader import Reader
 from otel_llm_sql.store.statements import apply, new_rows
 
@@ -72,6 +73,7 @@ class Writer:
         self._engine = create_engine(settings.url, schema=settings.schema, timeout=settings.timeout)
         self._dialect = DIALECTS.get(self._engine.dialect.name, UNKNOWN)
         self._ready = False
+        self._limit: int | None = None
 
     @property
     def engine(self) -> sa.Engine:
@@ -106,6 +108,8 @@ class Writer:
             batch = rows.resolve(
                 operations, Reader(connection, require), lambda ids: self._hold(connection, ids, _HALF)
             )
+            if self._limit is not None:
+                fit(batch, self._limit)
             apply(connection, self._dialect, batch)
             return batch
 
@@ -151,13 +155,20 @@ class Writer:
         left = deadline - time.monotonic()
         if left <= 0:
             raise DatabaseUnavailableError("no time is left for the database")
-        with uninstrumented(), _translating():
+        driver_error = self._engine.dialect.loaded_dbapi.Error
+        with uninstrumented(), _translating(driver_error):
             if not self._ready:
                 versions.ensure(self._engine)
+                with self._engine.connect() as connection:
+                    self._limit = statement_limit(connection, self._dialect)
                 self._ready = True
             with self._engine.connect() as connection, _cut(connection, left if self._dialect.hangs else None):
-                with connection.begin():
-                    return attempt(connection)
+                try:
+                    with connection.begin():
+                        return attempt(connection)
+                except driver_error as error:  # from COPY, which SQLAlchemy does not see
+                    connection.invalidate(error)
+                    raise
 
     def _hold(self, connection: sa.Connection, ids: Collection[str], first: int) -> None:
         if self._dialect.locks_rows:
@@ -180,10 +191,10 @@ class Writer:
 
 
 @contextmanager
-def _translating() -> Iterator[None]:
+def _translating(driver_error: type[Exception]) -> Iterator[None]:
     try:
         yield
-    except (sa.exc.SQLAlchemyError, OSError) as error:
+    except (sa.exc.SQLAlchemyError, OSError, driver_error) as error:
         raise translated(error) from error
 
 
