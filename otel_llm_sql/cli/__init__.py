@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
+import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
@@ -25,6 +27,9 @@ COMMANDS = {
 
 INTERRUPTED = 130
 
+_LISTEN_SECONDS = 0.2
+"""A join without a limit is deaf to Ctrl-C on Windows."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -33,21 +38,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; None for those of the process.
 
     Returns:
-        The exit code: 0 ok, 1 failure, 2 usage, 3 database not reachable, 4 schema out of date, 130 interrupted.
+        The exit code: 0 ok, 1 failure, 2 usage, 3 database not reachable, 4 schema out of date. On Ctrl-C the process
+        ends with 130.
     """
+    codes: list[int] = []
+    # Python hears Ctrl-C in the main thread, and not while a driver waits in C: so the work is done in another one.
+    work = threading.Thread(target=lambda: codes.append(_guarded(argv)), daemon=True)
+    work.start()
+    try:
+        while work.is_alive():
+            work.join(_LISTEN_SECONDS)
+    except KeyboardInterrupt:
+        os._exit(INTERRUPTED)  # nothing else ends a thread that waits in C
+    return codes[0]
+
+
+def _guarded(argv: Sequence[str] | None) -> int:
     try:
         return _run(argv)
     except SystemExit as parsed:
         return parsed.code if isinstance(parsed.code, int) else 0
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # the door: whatever happens inside becomes one line and an exit code
+    except Exception as error:  # noqa: BLE001 - the door: whatever happens inside becomes one line and an exit code
         if os.environ.get(failures.TRACEBACK):
-            raise
+            traceback.print_exception(error)
         print(f"otel-llm-sql: {failures.line(error)}", file=sys.stderr)
         return failures.exit_code(error)
 

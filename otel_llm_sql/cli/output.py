@@ -38,10 +38,13 @@ def write(rows: Rows, form: str | None = None, columns: Sequence[str] | None = N
         form: one of `FORMATS`; None for a table on a terminal and CSV elsewhere.
         columns: names of the columns, for when there may be no row; None takes them from the first row.
     """
-    out = sys.stdout
     names = list(columns or (rows[0] if rows else ()))
-    chosen = form or ("table" if out.isatty() else "csv")
-    _WRITERS[chosen](rows, names, out)
+    _WRITERS[chosen(form)](rows, names, sys.stdout)
+
+
+def chosen(form: str | None) -> str:
+    """The format: what was asked for, else a table on a terminal and CSV elsewhere."""
+    return form or ("table" if sys.stdout.isatty() else "csv")
 
 
 def plain(value: object) -> object:
