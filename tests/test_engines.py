@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from opentelemetry.instrumentation.psycopg2 import Psycopg2Instrumentor
-from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -28,6 +26,8 @@ from otel_llm_sql.store.engines import (
     database_url,
     uninstrumented,
 )
+
+pytestmark = pytest.mark.quick
 
 SECRET = "s3cret"
 
@@ -316,9 +316,11 @@ def test_ddl_is_transactional_on_sqlite(new_database: Any) -> None:
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
     """What the instrumentations of the drivers trace, switched on before any engine exists."""
+    instrumentation = "opentelemetry.instrumentation"
+    modules = [pytest.importorskip(f"{instrumentation}.{driver}") for driver in ("sqlite3", "psycopg2")]
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    instrumentors = (SQLite3Instrumentor(), Psycopg2Instrumentor())
+    instrumentors = (modules[0].SQLite3Instrumentor(), modules[1].Psycopg2Instrumentor())
     for instrumentor in instrumentors:
         instrumentor.instrument(tracer_provider=provider, skip_dep_check=True)
     yield exporter

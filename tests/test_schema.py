@@ -16,7 +16,10 @@ from alembic.migration import MigrationContext
 
 from otel_llm_sql.errors import SchemaError
 from otel_llm_sql.schema import tables, versions, views
+from otel_llm_sql.schema.types import Uuid
 from otel_llm_sql.store.engines import create_engine
+
+pytestmark = pytest.mark.quick
 
 pytestmark = pytest.mark.quick
 
@@ -240,10 +243,8 @@ def test_mariadb_stores_every_character_at_any_length(new_database: Callable[[st
                 " WHERE table_schema = DATABASE() AND table_name IN (SELECT table_name FROM information_schema.tables"
                 " WHERE table_type = 'BASE TABLE') AND character_set_name IS NOT NULL"
             ).all()
-    ids = {"trace_id", "span_id", "parent_span_id"}
-    assert {(table, column) for table, column, _type, charset in columns if charset != "utf8mb4"} == {
-        (table, column) for table, column, _type, _charset in columns if column in ids
-    }
+    ids = {column.name for table in tables.metadata.tables.values() for column in table.columns if _is_id(column)}
+    assert {column for _table, column, _type, charset in columns if charset != "utf8mb4"} == ids
     long = {(table, column) for table, column, type_, _charset in columns if type_ == "longtext"}
     assert {("llm_messages", "content"), ("llm_operations", "error_message"), ("llm_dead_letters", "payload")} <= long
 
@@ -280,3 +281,8 @@ def _session() -> dict[str, Any]:
 
 def _index(name: str) -> sa.Index:
     return next(index for table in tables.metadata.tables.values() for index in table.indexes if index.name == name)
+
+
+def _is_id(column: sa.Column[Any]) -> bool:
+    """Whether a column holds hexadecimal digits alone: UUIDs, trace and span ids."""
+    return isinstance(column.type, Uuid | sa.CHAR)

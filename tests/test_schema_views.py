@@ -14,6 +14,8 @@ from otel_llm_sql.schema import tables, versions, views
 from otel_llm_sql.schema.types import Timestamp, Uuid
 from otel_llm_sql.store.engines import create_engine
 
+pytestmark = pytest.mark.quick
+
 
 def _id(number: int) -> str:
     return str(uuid.UUID(int=number))

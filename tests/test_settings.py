@@ -16,6 +16,8 @@ from otel_llm_sql import environment_variables
 from otel_llm_sql.errors import SettingsError
 from otel_llm_sql.settings import Settings, load, mask
 
+pytestmark = pytest.mark.quick
+
 SECRET = "s3cret"
 
 
@@ -52,6 +54,7 @@ def _variables() -> dict[str, str]:
 
 def test_opentelemetry_instrument_offers_our_settings() -> None:
     """`opentelemetry-instrument --help` lists an option for every setting."""
+    pytest.importorskip("opentelemetry.instrumentation")
     command = Path(sys.executable).with_name("opentelemetry-instrument")
     text = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
     assert {field for field in Settings.__slots__ if f"--exporter_llm_sql_{field} " not in text} == set()

@@ -97,8 +97,7 @@ class Spelling:
 
 
 _MYSQL = Spelling(
-    # CHAR in ASCII is looked up in the primary key of llm_messages whether that is a UUID (MariaDB) or CHAR (MySQL);
-    # JSON_TABLE knows no UUID.
+    # The type of llm_messages.message_id, so that a join finds it in the primary key.
     unfolded=(
         "JSON_TABLE(o.message_ids, '$[*]' COLUMNS (place FOR ORDINALITY,"
         " message_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin PATH '$')) j"
