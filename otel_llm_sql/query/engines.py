@@ -12,7 +12,6 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from otel_llm_sql.errors import DatabaseUnavailableError
-from otel_llm_sql.settings import mask
 from otel_llm_sql.store.engines import after_fork, create_async_engine, create_engine
 from otel_llm_sql.store.urls import DatabaseUrl, database_url
 
@@ -50,7 +49,7 @@ def require_database(url: str | URL) -> None:
     file = _file(database_url(url))
     if file is not None and not file.exists():
         made = "the first exported span, or `otel-llm-sql migrate`, makes it"
-        raise DatabaseUnavailableError(f"no database at {mask(str(file))} yet: {made}")
+        raise DatabaseUnavailableError(f"no database at {file} yet: {made}")
 
 
 def _file(parsed: DatabaseUrl) -> Path | None:

@@ -5,6 +5,7 @@ A message quotes the database's own words, never a URL and never a parameter.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from otel_llm_sql.errors import DatabaseUnavailableError, LlmSqlError, NotReadOnlyError, QueryError, QueryTimeoutError
-from otel_llm_sql.settings import mask
 
 _TIMEOUT = frozenset({"57014", 1969, 3024, 2013, sqlite3.SQLITE_INTERRUPT})
 _READ_ONLY = frozenset({"25006", 1792, 1290, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY})
@@ -52,7 +52,7 @@ def _too_long(timeout: float) -> QueryTimeoutError:
 
 
 def _ours(error: sa.exc.DBAPIError, timeout: float) -> LlmSqlError:
-    code, words = code_of(error), mask(" ".join(str(error.orig).split()))
+    code, words = code_of(error), _words(error)
     if code in _TIMEOUT or isinstance(getattr(error.orig, "__cause__", None), TimeoutError):
         return _too_long(timeout)
     if code in _READ_ONLY:
@@ -65,11 +65,17 @@ def _ours(error: sa.exc.DBAPIError, timeout: float) -> LlmSqlError:
     return QueryError(f"the database refused the SQL: {words}")
 
 
+def _words(error: sa.exc.DBAPIError) -> str:
+    """What the database said, on one line, without what stands before the @ of a URL."""
+    return re.sub(r"://\S*@", "://***@", " ".join(str(error.orig).split()))
+
+
 def code_of(error: sa.exc.DBAPIError) -> str | int | None:
     """SQLSTATE on PostgreSQL, error number on MySQL, result code on SQLite; None where there is none."""
     origin = error.orig
-    for name in ("pgcode", "sqlstate", "sqlite_errorcode"):
-        if code := getattr(origin, name, None):
-            return code if isinstance(code, str) else int(code) & 0xFF
-    number = origin.args[0] if origin is not None and origin.args else None
-    return number if isinstance(number, int) else None
+    if (code := getattr(origin, "sqlite_errorcode", None)) is not None:
+        return int(code) & 0xFF  # without the extended part
+    if origin is not None and origin.args and isinstance(origin.args[0], int):
+        return origin.args[0]
+    state = getattr(origin, "pgcode", None) or getattr(origin, "sqlstate", None)
+    return str(state) if state else None

@@ -51,9 +51,10 @@ def read_columns(connection: sa.Connection, sql: str, parameters: Parameters | N
     """
     with explained(timeout), reading(connection, timeout) as session:
         text, values = _prepared(connection, session, sql, parameters)
-        cursor = _execute(connection, text, values)
-        if cursor.description is None:
+        result = _execute(connection, text, values)
+        if not result.returns_rows:
             raise NotReadOnlyError("the SQL returns no rows: only one statement that reads is allowed")
+        cursor: Any = result.cursor
         return typed(cursor.description, cursor.fetchall(), connection.dialect.name)
 
 
@@ -102,7 +103,7 @@ def _prepared(
     return text, tuple(plain(value, native=session.native, aware=session.aware) for value in values)
 
 
-def _execute(connection: sa.Connection, sql: str, values: Sequence[Any]) -> Any:
+def _execute(connection: sa.Connection, sql: str, values: Sequence[Any]) -> sa.CursorResult[Any]:
     several = connection.dialect.driver in _SEVERAL
     if several and values and connection.dialect.driver == "psycopg2":
         driver: Any = connection.connection.driver_connection
@@ -111,11 +112,11 @@ def _execute(connection: sa.Connection, sql: str, values: Sequence[Any]) -> Any:
     if several and not values and ";" in sql:
         return _execute_alone(connection, sql)
     if values:
-        return connection.exec_driver_sql(sql, tuple(values)).cursor
-    return say(connection, sql).cursor
+        return connection.exec_driver_sql(sql, tuple(values))
+    return say(connection, sql)
 
 
-def _execute_alone(connection: sa.Connection, sql: str) -> Any:
+def _execute_alone(connection: sa.Connection, sql: str) -> sa.CursorResult[Any]:
     connection.execute(sa.text(_REMEMBER.format(":sql")), {"sql": sql})
     say(connection, _OPEN)
-    return say(connection, _FETCH).cursor
+    return say(connection, _FETCH)

@@ -163,6 +163,7 @@ _MYSQL = ReadSession(
     end=(
         "SET /*M!100101 max_statement_time = @otel_llm_sql_timeout */"
         " /*!50708 max_execution_time = @otel_llm_sql_timeout */",
+        "DO 0 /*M!100502 , RELEASE_ALL_LOCKS() */ /*!50705 , RELEASE_ALL_LOCKS() */",
     ),
 )
 
