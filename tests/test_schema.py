@@ -107,24 +107,33 @@ def test_ensure_is_repeatable(url: str) -> None:
             assert connection.scalar(sa.select(sa.func.count()).select_from(tables.sessions)) == 1
 
 
+TEN_PROCESSES = """
+import os, sys, traceback
+from otel_llm_sql.schema.versions import ensure
+from otel_llm_sql.store.engines import create_engine
+
+gate, opened = os.pipe()
+for _ in range(10):
+    if os.fork() == 0:
+        os.close(opened)
+        engine, code = create_engine(sys.argv[1]), 1
+        try:
+            os.read(gate, 1)  # returns when the parent closes the other end
+            ensure(engine)
+            code = int("alembic" in sys.modules)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+os.close(opened)
+sys.exit(sum(os.wait()[1] != 0 for _ in range(10)))
+"""
+
+
 def test_ten_processes_start_at_once(url: str) -> None:
-    """Ten processes that find an empty database together all succeed, and it is made once."""
-    program = (
-        "import sys; from otel_llm_sql.store.engines import create_engine;"
-        "from otel_llm_sql.schema.versions import ensure;"
-        "engine = create_engine(sys.argv[1]); print('ready', flush=True); sys.stdin.readline(); ensure(engine);"
-        "assert 'alembic' not in sys.modules"
-    )
-    command = [sys.executable, "-c", program, url]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, **pipes) for _ in range(10)]  # type: ignore[call-overload]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    ends = [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
-    assert ends == [("", 0)] * 10
+    """Ten processes that find an empty database together all succeed, without Alembic, and it is made once."""
+    end = subprocess.run([sys.executable, "-c", TEN_PROCESSES, url], capture_output=True, text=True, check=False)
+    assert (end.stderr, end.returncode) == ("", 0)
     with engine(url) as made, made.connect() as connection:
         assert connection.scalars(sa.select(tables.schema_version.c.version_num)).all() == [tables.VERSION]
         assert connection.scalar(sa.select(sa.func.count()).select_from(tables.locks)) == tables.LOCK_STRIPES

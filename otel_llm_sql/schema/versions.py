@@ -20,6 +20,9 @@ from otel_llm_sql.schema import tables, views
 SCHEMA_OPTION = "otel_llm_sql_schema"
 """Execution option of an engine that names the PostgreSQL schema its tables live in."""
 
+_TRIES = 3
+"""How often a process waits for the lock; the whole creation takes MariaDB about a second."""
+
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -119,7 +122,7 @@ def _alone(engine: Engine) -> Iterator[Connection]:
     """A transaction in which no other process changes the schema; SQLite's begins with the write lock anyway."""
     exclusion = _EXCLUSIONS.get(engine.dialect.name, Exclusion(acquire="SELECT 1"))
     with engine.begin() as connection:
-        if not connection.exec_driver_sql(exclusion.acquire).scalar():
+        if not any(connection.exec_driver_sql(exclusion.acquire).scalar() for _ in range(_TRIES)):
             raise DatabaseUnavailableError("another process has been changing the tables for seconds; try again later")
         try:
             _create_schema(connection)
