@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,35 +125,29 @@ def test_the_demo_leaves_the_rows_it_shows(url: str, capfd: pytest.CaptureFixtur
     assert len({row["session_id"] for row in rows[6:]}) == 1
     assert [user for key, user in keys if key] == ["ada"]
     assert sum("travel desk" in content for content in contents) == 1, "the system prompt is stored once"
-    assert f"{sum(row['cost'] for row in rows if row['model'] == 'gpt-4o-mini-2024-07-18'):.3g}"[:4] in out
+    spent = sum(row["cost"] for row in rows if row["model"] == "gpt-4o-mini-2024-07-18")
+    assert f"  {spent:.12g}\n" in out
     for shown in ("llm_sessions", "llm_operations", "llm_messages", "Cost by model", "shape: (9,", "otel-llm-sql sql"):
         assert shown in out
 
 
-def test_the_demo_has_a_file_of_its_own_and_runs_twice(capfd: pytest.CaptureFixture[str]) -> None:
-    """Without `--db-uri` rows go to the demo's file, which is named; a second run adds its own rows."""
+def test_the_demo_has_a_file_of_its_own_and_runs_twice(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Without `--db-uri` rows go to the demo's file; a second run adds its own; what it says to type next works."""
     assert main(["demo"]) == 0
     assert main(["demo"]) == 0
-    path = demo_url().removeprefix("sqlite:///")
-    assert path in capfd.readouterr().out
-    assert Path(path).with_name("llm.db").exists() is False
+    path = Path(demo_url().removeprefix("sqlite:///"))
+    assert path.with_name("llm.db").exists() is False
     with create_engine(demo_url()).connect() as connection:
         counts = [connection.scalar(sa.select(sa.func.count()).select_from(t)) for t in (operations, spans)]
     assert counts == [18, 18]
-
-
-def test_what_the_demo_says_to_type_next_works(capfd: pytest.CaptureFixture[str]) -> None:
-    """The commands at the end are run as they stand."""
-    import subprocess
-
-    assert main(["demo"]) == 0
-    _, _, advice = capfd.readouterr().out.partition("What to type next:\n")
+    _, _, advice = capfd.readouterr().out.rpartition(f"The rows are in {path}\nWhat to type next:\n")
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     commands = [line.strip() for line in advice.splitlines() if line.strip()]
     assert len(commands) == 3
     for command in commands:
-        words = command.replace("otel-llm-sql", str(Path(sys.executable).with_name("otel-llm-sql")), 1)
-        words = words.replace("python -c", f"{sys.executable} -c", 1) if command.startswith("python") else words
-        ran = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=False)
+        ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
         assert (ran.returncode, ran.stderr) == (0, "")
         assert "gpt" in ran.stdout or "llm_operations" in ran.stdout
 

@@ -37,15 +37,15 @@ _NEEDED = ("openai", "opentelemetry.distro", "opentelemetry.instrumentation.gena
 _TIMEOUT_SECONDS = 120
 
 _TABLES = {
-    "llm_sessions": """
+    "llm_sessions, newest first": """
         SELECT session_key, workspace, user_id, created_at, last_seen_at FROM llm_sessions
         WHERE session_id IN (SELECT session_id FROM llm_operations WHERE service_name = :service)
         ORDER BY last_seen_at DESC LIMIT 4""",
-    "llm_operations": """
+    "llm_operations, newest first": """
         SELECT operation_type, model, input_tokens, output_tokens, latency_ms, cost, status FROM llm_operations
         WHERE service_name = :service
         ORDER BY timestamp DESC LIMIT 9""",
-    "llm_messages": """
+    "llm_messages, newest first": """
         SELECT role, direction, SUBSTR(content, 1, 60) AS content FROM llm_messages
         WHERE operation_id IN (SELECT operation_id FROM llm_operations WHERE service_name = :service)
         ORDER BY timestamp DESC, sequence_number DESC LIMIT 8""",
@@ -159,4 +159,5 @@ def _say_what_next(settings: Settings) -> None:
     print(f"\nThe rows are in {masked.removeprefix('sqlite:///')}\nWhat to type next:\n")
     print(f'  otel-llm-sql sql --db-uri "{url}" "{statement}"')
     print(f'  otel-llm-sql status --db-uri "{url}"')
-    print(f"""  python -c "from otel_llm_sql import Query; print(Query('{url}').polars_from_db())\"""")
+    frame = f"Query('{url}').polars_from_db(columns=['timestamp', 'model', 'input_tokens', 'cost'])"
+    print(f'  python -c "from otel_llm_sql import Query; print({frame})"')

@@ -72,7 +72,9 @@ def _text(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as a person reads it, on one line."""
+    """A value as a person reads it, on one line: a sum of prices ends where its digits are no longer known."""
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.12g}"
     return "NULL" if value is None else _text(value).translate(_VISIBLE)
 
 
