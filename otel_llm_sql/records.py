@@ -29,6 +29,14 @@ AGGREGATES = frozenset(
         "create_memory_store",
         "delete_memory_store",
         "evaluate",
+        # Not OpenTelemetry's, but told by frameworks as if they were (strands, Vercel, openai-agents, crewai, LangChain):
+        "agent_handoff",
+        "agent_step",
+        "chain",
+        "execute_event_loop_cycle",
+        "execute_task",
+        "guardrail",
+        "handoff",
     }
 )
 """Values of `gen_ai.operation.name` that are no call to a provider: their tokens would count their children's again."""

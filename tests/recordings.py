@@ -30,7 +30,7 @@ class Case:
     operations: list[Operation] = field(default_factory=list)
 
     def of_call(self, number: int) -> list[Operation]:
-        """The operations that tell of a call: its spans and their events; all, where the recording does not link them."""
+        """The operations that tell of a call: its spans and their events; all, where that is not recorded."""
         spans = {span["span_id"] for span in self.expected["call_spans"].get(str(number), ())}
         return [op for op in self.operations if op.span_id in spans] if spans else self.operations
 

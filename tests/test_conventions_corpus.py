@@ -28,7 +28,7 @@ def explained(case: str, verdict: Verdict) -> bool:
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_a_recording_holds_is_read(name: str) -> None:
-    """Model, provider, operation, tokens, status, ids, texts, tool calls and context are right wherever they are told."""
+    """Model, provider, operation, tokens, status, ids, texts, tool calls and context are right wherever told."""
     case = load(name)
     unexplained = [
         verdict

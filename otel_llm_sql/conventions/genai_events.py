@@ -127,6 +127,8 @@ def _told(cleaner: Cleaner, event: str, fields: Mapping[str, Any]) -> list[Messa
         inner = fields
     elif not isinstance(inner, Mapping):
         inner = {"content": inner}
+    if inner is not fields and "tool_calls" in fields:  # beside the message in conventions 1.29
+        inner = {"tool_calls": fields["tool_calls"], **inner}
     messages = read_message(cleaner, event, inner, direction, role)
     if direction == "output":
         reason = cleaner.bounded(event, fields.get("finish_reason"), 64)

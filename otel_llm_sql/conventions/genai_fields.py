@@ -21,13 +21,13 @@ PREFIXES = ("gen_ai.",)
 
 
 def _provider(cleaner: Cleaner, name: str, value: Any) -> str | None:
-    known = cleaner.bounded(name, value)
-    return provider_name(known) if known else None
+    known = provider_name(cleaner.bounded(name, value) or "")
+    return known[:255] if known else None
 
 
 def _operation_type(cleaner: Cleaner, name: str, value: Any) -> str | None:
-    told = cleaner.bounded(name, value, 64)
-    return _OPERATION_TYPES.get(told.lower(), told) if told else None
+    told = (cleaner.bounded(name, value, 64) or "").lower()[:64]
+    return _OPERATION_TYPES.get(told, told) or None
 
 
 def _cost(cleaner: Cleaner, name: str, value: Any) -> float | None:

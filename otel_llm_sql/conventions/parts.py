@@ -70,7 +70,7 @@ def _reasoning(cleaner: Cleaner, name: str, raw: Mapping[str, Any]) -> Part | No
     while isinstance(content, Mapping):
         content = _first(content, "reasoningText", "text", "content")
     if isinstance(content, (list, tuple)):
-        content = "\n".join(part["content"] for part in read_parts(cleaner, name, content) if part["type"] == "text")
+        content = "\n".join(as_text(_first(item, "text", "content")) for item in content if _is_map(item))
     return {"type": "reasoning", "content": cleaner.text(name, as_text(content))} if content else None
 
 

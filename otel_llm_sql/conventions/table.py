@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 from otel_llm_sql.conventions.clean import Cleaner
 
+_SCALARS = frozenset({str, int, float, bool})
+
 Read: TypeAlias = Callable[[Cleaner, str, Any], Any]
 """How the value of an attribute becomes the value of a field; None means that it says nothing."""
 
@@ -86,7 +88,9 @@ class Findings:
 
     def _outranked(self, field: str, name: str, value: Any) -> None:
         """A second spelling is worth keeping only where it says something else."""
-        if name != self.sources[field][0] and value != self.sources[field][1]:
+        known, said = self.sources[field]
+        # Structures are not compared: comparing deep ones exhausts the stack.
+        if name != known and not (type(value) in _SCALARS and value == said):
             self.put(name, value)
 
     def put(self, name: str, value: Any) -> None:
