@@ -201,10 +201,11 @@ def test_migrate_makes_the_tables_and_may_be_run_again(url: str, capsys: pytest.
 
 
 def test_an_older_schema_is_exit_code_4_until_it_is_migrated(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Status names both versions and the command that helps; after it all is well."""
+    """Status and demo name the command that helps; after it all is well."""
     _migrate_to(url, "0001")
-    assert main(["status", "--db-uri", url]) == failures.OUT_OF_DATE
-    assert "otel-llm-sql migrate" in capsys.readouterr().err
+    for command in ("status", "demo"):
+        assert main([command, "--db-uri", url]) == failures.OUT_OF_DATE
+        assert "otel-llm-sql migrate" in capsys.readouterr().err
     assert main(["migrate", "--db-uri", url]) == 0
     assert main(["status", "--db-uri", url]) == 0
 
@@ -237,7 +238,7 @@ def _migrate_to(url: str, version_num: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
-@pytest.mark.parametrize("words", [["status"], ["migrate"], ["sql", "SELECT 1"]])
+@pytest.mark.parametrize("words", [["status"], ["migrate"], ["sql", "SELECT 1"], ["demo"]])
 def test_a_database_that_does_not_answer_is_exit_code_3(
     scheme: str, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -257,6 +258,7 @@ def test_a_database_that_does_not_answer_is_exit_code_3(
         ["sql"],
         ["sql", "--csv", "--json", "SELECT 1"],
         ["status", "postgresql://u:s3cret-word@host/db"],
+        ["status", "postgresql://host/db?user=u&password=s3cret-word"],
         ["status", "--db-uri", "s3cret-word"],
         ["status", "--db-uri", "nodatabase://u:s3cret-word@host/db"],
     ],

@@ -83,11 +83,31 @@ def test_quickstarts_2_and_3_install_in_code_and_query(shell: Path) -> None:
     assert '"session_key": "chat-42", "user_id": "ada"' in printed
 
 
+def test_other_ways_in(shell: Path) -> None:
+    """The configuration file and the lines for a provider of one's own store the call of the first quickstart."""
+    app = _blocks("Quickstart 1")[0][1]
+    (_, configuration), (_, by_hand) = _blocks("Other ways in")
+    (shell / "app.py").write_text(app)
+    (shell / "otel.yaml").write_text(configuration)
+    (shell / "by_hand.py").write_text(by_hand)
+    instrumentor = "from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor as I; I().instrument()"
+    commands = f"""
+        OTEL_CONFIG_FILE=otel.yaml opentelemetry-instrument python app.py
+        python -c "import by_hand; {instrumentor}; import app"
+        otel-llm-sql sql --db-uri sqlite:///llm.db "SELECT COUNT(*) AS calls FROM llm_operations"
+    """
+    ran = subprocess.run(["bash", "-euc", commands], cwd=shell, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.endswith("calls\n2\n"), ran.stderr
+
+
 def test_pip_lines_install_what_the_quickstarts_use() -> None:
-    """Extras on a pip line exist, and its other packages are those our own tests run with (the extra `demo`)."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    """Extras on a pip line exist, and its other packages are those that our own tests run with."""
+    project_file = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = project_file["project"]
     extras = project["optional-dependencies"]
-    tested = {re.split(r"[><=!~\[]", requirement)[0].lower() for requirement in extras["demo"]}
+    requirements = [*extras["demo"], *project_file["dependency-groups"]["dev"]]
+    tested = {re.split(r"[><=!~\[]", requirement)[0].lower() for requirement in requirements}
     lines = re.findall(r"pip install ([^`\n]+)", README)
     assert len(lines) >= 3
     for word in " ".join(lines).replace("'", "").split():

@@ -36,6 +36,6 @@ def line(error: Exception) -> str:
 
 
 def without_passwords(text: str) -> str:
-    """The text with what stands between `://` and `@` hidden, and the values of `password=...`."""
+    """The text with what URLs in it hold hidden: what stands before the @, and `?password=...` and its like."""
     text = re.sub(r"(://)\S*@", r"\1***@", text)
-    return re.sub(r"(?i)(\w*(?:pass|pwd|secret|token|key)\w*=)[^&\s'\"]*", r"\1***", text)
+    return re.sub(r"(?i)([?&]\w*(?:pass|pwd|secret|token|key)\w*=)[^&\s'\"]*", r"\1***", text)
