@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +101,27 @@ def test_other_ways_in(shell: Path) -> None:
     ran = subprocess.run(["bash", "-euc", commands], cwd=shell, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.endswith("calls\n2\n"), ran.stderr
+
+
+def test_the_advice_on_sigterm_saves_the_last_batch(shell: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the lines of the README a program that SIGTERM ends leaves its last call; without them it does not."""
+    advice = textwrap.dedent(re.findall(r"^  ```python\n(.*?)^  ```", _section("Limits"), re.MULTILINE | re.DOTALL)[0])
+    app = _blocks("Quickstart 1")[0][1] + "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n"
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "llm_sql")
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
+    monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
+    statuses = {}
+    for name, text in (("without", app), ("with", advice + app)):
+        (shell / "app.py").write_text(text)
+        monkeypatch.setenv("OTEL_EXPORTER_LLM_SQL_URL", f"sqlite:///{shell}/{name}.db")
+        ended = subprocess.run(
+            ["opentelemetry-instrument", "python", "app.py"], cwd=shell, capture_output=True, check=False
+        )
+        statuses[name] = ended.returncode
+    assert statuses == {"without": -signal.SIGTERM, "with": 0}
+    assert not (shell / "without.db").exists()
+    count = ["otel-llm-sql", "sql", "SELECT COUNT(*) AS calls FROM llm_operations"]
+    assert subprocess.run(count, capture_output=True, text=True, check=True).stdout == "calls\n1\n"
 
 
 def test_pip_lines_install_what_the_quickstarts_use() -> None:
