@@ -6,12 +6,29 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import polars as pl
 import sqlalchemy as sa
 
+from otel_llm_sql.query import Query
+from otel_llm_sql.query.filters import COLUMNS
+from otel_llm_sql.schema.tables import metadata
+from otel_llm_sql.store.engines import create_engine
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from databases import KINDS, Missing
+
+ROUNDS = 2
+SELECT = (
+    "SELECT " + ", ".join(f"{column.table.name}.{name} AS {name}" for name, column in COLUMNS.items())
+    + " FROM llm_operations JOIN llm_sessions ON llm_sessions.session_id = llm_operations.session_id"
+    + " ORDER BY llm_operations.timestamp, llm_operations.operation_id"
+)
+"""What `polars_from_db()` asks, as SQL."""
 
 EXTRAS = (
     """'{"gen_ai.request.max_tokens":1024,"gen_ai.request.temperature":0.7,"request":'""",
@@ -96,3 +113,74 @@ def fill(connection: sa.Connection, rows: int) -> None:
         select = f"{numbers} INSERT INTO {table} ({named}) SELECT {values} {source}"
         connection.exec_driver_sql(select.replace("%", "%%") if connection.dialect.name != "sqlite" else select)
     connection.commit()
+
+
+def own(url: str) -> pl.DataFrame:
+    """Our reader."""
+    with Query(url, timeout=600) as query:
+        return query.polars_from_db()
+
+
+def raw(url: str) -> pl.DataFrame:
+    """Our reader of raw SQL."""
+    with Query(url, timeout=600) as query:
+        return query.polars_from_db(SELECT)
+
+
+def polars(url: str) -> pl.DataFrame:
+    """`pl.read_database` over a SQLAlchemy engine."""
+    engine = create_engine(url, timeout=600)
+    with engine.connect() as connection:
+        frame = pl.read_database(SELECT, connection, infer_schema_length=None)
+    engine.dispose()
+    return frame
+
+
+def adbc(url: str) -> pl.DataFrame:
+    """ADBC, where it has a driver."""
+    return pl.read_database_uri(SELECT, url, engine="adbc")
+
+
+READERS = {"polars_from_db()": own, "polars_from_db(sql)": raw, "pl.read_database": polars, "ADBC": adbc}
+
+
+def measure(kind: str, rows: int) -> dict[str, float]:
+    """Seconds of each reader on one kind of database, the best of a few rounds in turn."""
+    server = KINDS[kind]()
+    try:
+        url = server.new_database()
+        engine = create_engine(url, timeout=600, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            metadata.create_all(connection)
+            fill(connection, rows)
+        best: dict[str, float] = {}
+        readers = {name: read for name, read in READERS.items() if not (name == "ADBC" and kind == "mariadb")}
+        for _ in range(ROUNDS):
+            for name, read in readers.items():
+                started = time.perf_counter()
+                found = read(url)
+                best[name] = min(best.get(name, 1e9), time.perf_counter() - started)
+                if found.height != rows:
+                    raise SystemExit(f"{name} read {found.height} rows of {rows}")
+        return best
+    finally:
+        server.close()
+
+
+def main() -> None:
+    """Print a line for each reader and database."""
+    rows = next((int(word) for word in sys.argv[1:] if word.isdigit()), 200_000)
+    print(f"Reading {rows:,} operations x {len(COLUMNS)} columns into Polars")
+    for kind in [word for word in sys.argv[1:] if word in KINDS] or KINDS:
+        try:
+            best = measure(kind, rows)
+        except Missing as missing:
+            print(f"{kind}: not installed here ({missing})")
+            continue
+        for name, seconds in best.items():
+            ratios = "".join(f"  {seconds / best[of]:5.2f} x {of}" for of in ("ADBC", "pl.read_database") if of in best)
+            print(f"{kind:11} {name:20} {seconds:6.2f} s {rows / seconds:10,.0f} rows/s{ratios}")
+
+
+if __name__ == "__main__":
+    main()

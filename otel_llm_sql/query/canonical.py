@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import orjson
 
-_LONG_NUMBER = re.compile(r"\d{17}")
+LONG_NUMBER = r"[0-9]{17}"
+"""Pattern of numbers that are more than orjson keeps."""
+_LONG_NUMBER = re.compile(LONG_NUMBER)
 
 
 def canonical(text: str) -> str:
@@ -24,12 +26,17 @@ def canonical(text: str) -> str:
         return text
 
 
-def canonical_all(texts: Iterable[str | None]) -> list[str | None]:
-    """`canonical` of each text, each different text once: it is the most costly step of a large frame."""
-    known: dict[str | None, str | None] = {None: None}
-    spelled = []
-    for text in texts:
-        if text not in known:
-            known[text] = canonical(text)  # type: ignore[arg-type]
-        spelled.append(known[text])
-    return spelled
+def canonical_all(texts: Sequence[str | None], *, long_numbers: bool) -> list[str | None]:
+    """`canonical` of each text: the most costly step of a large frame, and so without a call for each.
+
+    Args:
+        texts: JSON.
+        long_numbers: whether one of them holds a number of more than 16 digits.
+    """
+    loads, dumps, ordered = orjson.loads, orjson.dumps, orjson.OPT_SORT_KEYS
+    if not long_numbers:
+        try:
+            return [None if text is None else dumps(loads(text), option=ordered).decode() for text in texts]
+        except (ValueError, TypeError, RecursionError):
+            pass  # one of them is no JSON
+    return [None if text is None else canonical(text) for text in texts]

@@ -95,35 +95,46 @@ _PYTHON: tuple[tuple[frozenset[type], Kind], ...] = (
     (frozenset({dict, list}), "json"),
 )
 _STORED_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
+_BATCH = 5_000
 _INT64 = 2**63
 _EXACT_FLOAT = 2**53
 
 
-def typed(description: Sequence[Sequence[Any]], rows: Sequence[Sequence[Any]], dialect: str) -> list[Column]:
+def fetched(cursor: Any) -> list[list[Any]]:
+    """All values of a cursor (PEP 249), by column.
+
+    Rows are let go of batch by batch: Python's cyclic garbage collector walks over every row that is alive.
+    """
+    columns: list[list[Any]] = [[] for _ in cursor.description]
+    while rows := cursor.fetchmany(_BATCH):
+        for column, values in zip(columns, zip(*rows, strict=True), strict=True):
+            column.extend(values)
+    return columns
+
+
+def typed(description: Sequence[Sequence[Any]], values: Sequence[list[Any]], dialect: str) -> list[Column]:
     """Give every column of a result its kind, and its values in that kind.
 
     Args:
         description: the cursor's (PEP 249): name and type code of each column.
-        rows: all rows, as the driver gave them.
+        values: those of each column, as the driver gave them.
         dialect: the database's name in SQLAlchemy.
     """
-    values = zip(*rows, strict=True) if rows else ((),) * len(description)
     codes = _TYPE_CODES.get("mysql" if dialect == "mariadb" else dialect, {})
     names = unique(str(column[0]) for column in description)
     told = (codes.get(column[1]) for column in description)
     return [_column(*column) for column in zip(names, told, values, strict=True)]
 
 
-def of_shape(shape: Mapping[str, Kind], rows: Sequence[Sequence[Any]]) -> list[Column]:
+def of_shape(shape: Mapping[str, Kind], values: Sequence[list[Any]]) -> list[Column]:
     """The columns of a result whose kinds are known.
 
     Raises:
         QueryError: a column holds what does not belong there.
     """
-    values = zip(*rows, strict=True) if rows else ((),) * len(shape)
     columns = []
     for (name, kind), column in zip(shape.items(), values, strict=True):
-        converted = _converted(kind, column)
+        converted = _converted(kind, column, set(map(type, column)) - {type(None)})
         if converted is None:
             raise QueryError(f"column {name} holds values that are not {kind}: read it with query_db()")
         columns.append(Column(name, kind, converted))
@@ -150,7 +161,7 @@ def named_kind(name: str) -> Kind | None:
     return next((kind for pattern, kind in _CONTAINED if pattern.search(name)), None)
 
 
-def _column(name: str, told: Kind | None, values: Sequence[Any]) -> Column:
+def _column(name: str, told: Kind | None, values: list[Any]) -> Column:
     types = set(map(type, values)) - {type(None)}
     if not types:
         empty = named_kind(name) or told or "text"
@@ -159,7 +170,7 @@ def _column(name: str, told: Kind | None, values: Sequence[Any]) -> Column:
         if kind is None:
             continue
         kind = _exact(values) if kind == "number" else kind
-        converted = _converted(kind, values)
+        converted = _converted(kind, values, types)
         if converted is not None:
             return Column(name, kind, converted)
     raise AssertionError("text takes every value")
@@ -185,8 +196,10 @@ def _exact(values: Sequence[Any]) -> Kind:
     return "integer" if all(isinstance(scale, int) and scale >= 0 for scale in scales) else "float"
 
 
-def _converted(kind: Kind, values: Sequence[Any]) -> list[Any] | None:
+def _converted(kind: Kind, values: list[Any], types: set[type]) -> list[Any] | None:
     """The values in that kind, None where one of them is not of it."""
+    if types == _AS_IT_IS.get(kind):
+        return values
     convert = _CONVERT[kind]
     try:
         return [None if value is None else convert(value) for value in values]
@@ -233,6 +246,7 @@ def _only(*types: type) -> Callable[[Any], Any]:
     return same
 
 
+_AS_IT_IS: Mapping[Kind, set[type]] = {"text": {str}, "float": {float}, "boolean": {bool}, "binary": {bytes}}
 _CONVERT: Mapping[Kind, Callable[[Any], Any]] = {
     "text": _text,
     "json": _json,

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from otel_llm_sql.errors import QueryError
-from otel_llm_sql.query.canonical import canonical_all
+from otel_llm_sql.query.canonical import LONG_NUMBER, canonical_all
 from otel_llm_sql.query.columns import Column, Kind
 
 TIMESTAMP = pl.Datetime("us", "UTC")
@@ -48,20 +48,24 @@ def from_csv(data: bytes, shape: Mapping[str, Kind]) -> pl.DataFrame:
     return _finished(pl.read_csv(data, has_header=False, schema=dtypes), shape)
 
 
-def from_batches(batches: Sequence[Sequence[Sequence[Any]]], shape: Mapping[str, Kind]) -> pl.DataFrame:
-    """A frame from rows as a driver gave them, in batches of which none is empty.
+def from_columns(columns: Sequence[Sequence[Any]], shape: Mapping[str, Kind]) -> pl.DataFrame:
+    """A frame from values as a driver gave them, by column: times and JSON are text.
 
     Raises:
         QueryError: a column of our tables holds what does not belong there.
     """
-    parts = [_part(rows, shape) for rows in batches]
-    raw = pl.concat(parts) if parts else pl.DataFrame(schema={n: _fetched(k) for n, k in shape.items()})
-    return _finished(raw, shape)
+    named = zip(shape.items(), columns, strict=True)
+    return _finished(pl.DataFrame([_series(name, kind, values) for (name, kind), values in named]), shape)
 
 
-def _part(rows: Sequence[Sequence[Any]], shape: Mapping[str, Kind]) -> pl.DataFrame:
-    columns = zip(shape.items(), zip(*rows, strict=True), strict=True)
-    return pl.DataFrame([_series(name, kind, values) for (name, kind), values in columns])
+def from_arrow(table: Any, shape: Mapping[str, Kind]) -> pl.DataFrame:
+    """A frame from an Arrow table of SQLite's values: times and JSON are text, a column of NULLs is anything.
+
+    Raises:
+        PolarsError: a column of our tables holds what does not belong there.
+    """
+    raw = pl.DataFrame(table)
+    return _finished(raw.select(pl.col(name).cast(_fetched(kind)) for name, kind in shape.items()), shape)
 
 
 def _series(name: str, kind: Kind, values: Sequence[Any]) -> pl.Series:
@@ -84,7 +88,8 @@ def _finished(raw: pl.DataFrame, shape: Mapping[str, Kind]) -> pl.DataFrame:
 
 def _finish(series: pl.Series, kind: Kind) -> pl.Series:
     if kind == "json":
-        return pl.Series(series.name, canonical_all(series.to_list()), pl.String())
+        long_numbers = bool(series.str.contains(LONG_NUMBER).any())
+        return pl.Series(series.name, canonical_all(series.to_list(), long_numbers=long_numbers), pl.String())
     if kind != "timestamp":
         return series
     if series.dtype == pl.String:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from otel_llm_sql.errors import NotReadOnlyError, QueryError
-from otel_llm_sql.query.columns import Column, typed
+from otel_llm_sql.query.columns import Column, fetched, typed
 from otel_llm_sql.query.failures import explained
-from otel_llm_sql.query.filters import Selection
+from otel_llm_sql.query.filters import ORDER, Selection
 from otel_llm_sql.query.parameters import Parameters, bind, plain
 from otel_llm_sql.query.rules import require_read_only
 from otel_llm_sql.query.sessions import ReadSession, reading, say
@@ -55,7 +55,7 @@ def read_columns(connection: sa.Connection, sql: str, parameters: Parameters | N
         if not result.returns_rows:
             raise NotReadOnlyError("the SQL returns no rows: only one statement that reads is allowed")
         cursor: Any = result.cursor
-        return typed(cursor.description, cursor.fetchall(), connection.dialect.name)
+        return typed(cursor.description, fetched(cursor), connection.dialect.name)
 
 
 def read_rows(
@@ -84,7 +84,7 @@ def read_operations(connection: sa.Connection, selection: Selection, timeout: fl
         if selection.texts:
             contents = {"message_id": messages.c.message_id, "content": messages.c.content}
             operations = joined_texts(operations, read(connection, contents, selection.contents))
-    return operations.select(selection.columns)
+    return operations.sort(ORDER).select(selection.columns)
 
 
 def _prepared(

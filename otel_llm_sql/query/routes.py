@@ -7,23 +7,22 @@ field: the server joins a row to one CSV line. SQLite's driver is C: its rows ar
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
-from otel_llm_sql.query.columns import KNOWN, Kind, of_shape
-from otel_llm_sql.query.frames import frame, from_batches, from_csv
+from otel_llm_sql.query.columns import KNOWN, Kind, fetched, of_shape
+from otel_llm_sql.query.frames import frame, from_arrow, from_columns, from_csv
+from otel_llm_sql.query.parameters import plain
 from otel_llm_sql.schema.types import Json, Timestamp, Uuid
 
 Columns: TypeAlias = Mapping[str, sa.Column[Any]]
 Statement: TypeAlias = Callable[[Sequence[sa.ColumnElement[Any]]], sa.Select[Any]]
 Route: TypeAlias = Callable[[sa.Connection, Columns, Statement], pl.DataFrame]
-
-_BATCH = 10_000
-"""Rows taken at a time: Python's cyclic garbage collector walks over every row that is alive."""
 
 
 def shape_of(columns: Columns) -> dict[str, Kind]:
@@ -40,31 +39,49 @@ def read(connection: sa.Connection, columns: Columns, statement: Statement) -> p
         statement: makes the SELECT of any expressions over the rows.
     """
     dialect = connection.dialect
-    route = ROUTES.get((dialect.name, dialect.driver, dialect.is_async), fetched)
+    route = ROUTES.get((dialect.name, dialect.driver, dialect.is_async), by_value)
     return route(connection, columns, statement)
 
 
-def fetched(connection: sa.Connection, columns: Columns, statement: Statement) -> pl.DataFrame:
+def by_value(connection: sa.Connection, columns: Columns, statement: Statement) -> pl.DataFrame:
     """Rows as the driver gives them, each value converted: right with every driver, and slow."""
-    cursor: Any = connection.execute(statement([c.label(name) for name, c in columns.items()])).cursor
-    return frame(of_shape(shape_of(columns), cursor.fetchall()))
+    result = connection.execute(statement([column.label(name) for name, column in columns.items()]))
+    return frame(of_shape(shape_of(columns), fetched(result.cursor)))
 
 
-def _batched(connection: sa.Connection, columns: Columns, statement: Statement) -> pl.DataFrame:
+def _by_column(connection: sa.Connection, columns: Columns, statement: Statement) -> pl.DataFrame:
     """Rows as SQLite's driver gives them: times and JSON are text already."""
-    select = statement([sa.type_coerce(c, sa.types.NULLTYPE).label(name) for name, c in columns.items()])
-    return from_batches(list(_batches(connection.execute(select))), shape_of(columns))
+    select = statement([sa.type_coerce(column, sa.types.NULLTYPE).label(name) for name, column in columns.items()])
+    return from_columns(fetched(connection.execute(select).cursor), shape_of(columns))
 
 
-def _batches(result: sa.CursorResult[Any]) -> Iterator[Sequence[Any]]:
-    cursor: Any = result.cursor  # the driver's own: neither row objects nor conversions
-    while rows := cursor.fetchmany(_BATCH):
-        yield rows
+def _arrow(connection: sa.Connection, columns: Columns, statement: Statement) -> pl.DataFrame:
+    """ADBC's reader for a SQLite file, where the extra `fast` is installed; else as usual."""
+    file = connection.connection.driver_connection.execute("PRAGMA database_list").fetchone()[2]  # type: ignore[union-attr]
+    try:
+        from adbc_driver_sqlite import dbapi
+    except ImportError:
+        return _by_column(connection, columns, statement)
+    sql, values = _compiled(connection, columns, statement)
+    try:
+        with dbapi.connect(f"{Path(file).as_uri()}?mode=ro") as adbc, adbc.cursor() as cursor:
+            # The first batch decides the types: all rows are the first batch.
+            cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(10**9)})
+            cursor.execute(sql, [plain(value, native=False, aware=False) for value in values])
+            return from_arrow(cursor.fetch_arrow_table(), shape_of(columns))
+    except (dbapi.Error, pl.exceptions.PolarsError, ValueError):
+        return _by_column(connection, columns, statement)  # which says in our words what is wrong
 
 
 def _copy_statement(connection: sa.Connection, columns: Columns, statement: Statement) -> tuple[str, Any]:
     """The SELECT in the driver's style, and its values; each column in the spelling that `from_csv` reads."""
-    select = statement([_copied(column).label(name) for name, column in columns.items()])
+    return _compiled(connection, {name: _copied(column) for name, column in columns.items()}, statement)
+
+
+def _compiled(
+    connection: sa.Connection, columns: Mapping[str, sa.ColumnElement[Any]], statement: Statement
+) -> tuple[str, Any]:
+    select = statement([column.label(name) for name, column in columns.items()])
     compiled = select.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
     values: Any = compiled.params
     if compiled.positional:
@@ -117,10 +134,9 @@ def _copy_psycopg_async(connection: sa.Connection, columns: Columns, statement: 
 def _joined(connection: sa.Connection, columns: Columns, statement: Statement) -> pl.DataFrame:
     """One CSV line per row, written by the server. A line longer than its packets would come as NULL: then as usual."""
     line = sa.func.concat_ws(",", *map(_field, columns.values()))
-    batches = list(_batches(connection.execute(statement([sa.type_coerce(line, sa.Text()).label("line")]))))
-    lines = [row[0] for rows in batches for row in rows]
+    (lines,) = fetched(connection.execute(statement([line.label("line")])).cursor)
     if None in lines:
-        return fetched(connection, columns, statement)
+        return by_value(connection, columns, statement)
     return from_csv("\n".join(lines).encode(), shape_of(columns))
 
 
@@ -138,8 +154,8 @@ def _field(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
 
 
 ROUTES: Mapping[tuple[str, str, bool], Route] = {
-    ("sqlite", "pysqlite", False): _batched,
-    ("sqlite", "aiosqlite", True): _batched,
+    ("sqlite", "pysqlite", False): _arrow,
+    ("sqlite", "aiosqlite", True): _by_column,
     ("postgresql", "psycopg2", False): _copy_psycopg2,
     ("postgresql", "psycopg", False): _copy_psycopg,
     ("postgresql", "asyncpg", True): _copy_asyncpg,
