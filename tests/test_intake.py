@@ -9,9 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry._logs import LogRecord
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.sdk import _logs as sdk_logs
+from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -85,6 +90,16 @@ def test_a_bare_span_is_read() -> None:
     assert (signal.trace_id, signal.span_id, signal.scope_name, dict(signal.attributes)) == ("", "", None, {})
 
 
+def test_names_that_are_no_text() -> None:
+    """Nothing stops a program from naming spans and attributes with other things than text."""
+    attributes: Any = {7: 1, None: 2, "gen_ai.operation.name": "chat"}
+    span = ReadableSpan(None, SpanContext(1, 2, False), attributes=attributes)  # type: ignore[arg-type]
+    assert conventions.is_genai_span(span)
+    operation = conventions.read(from_span(span))
+    assert operation is not None
+    assert (operation.span_name, operation.extras) == ("None", {"7": 1, "None": 2})
+
+
 def test_the_resource_is_read_for_each_span() -> None:
     """SDK-09: after a fork the provider has another resource."""
     context = SpanContext(1, 2, False)
@@ -144,15 +159,49 @@ def test_log_records_of_all_sdk_versions_are_read() -> None:
     assert new.dropped_attributes == 2
 
 
-def test_a_record_of_the_sdk_itself_is_read() -> None:
-    """The class that is installed here, in its own wrapping."""
-    from opentelemetry._logs import LogRecord
+SHOP = Resource({"service.name": "shop"})
 
-    record = LogRecord(
-        timestamp=5, event_name="gen_ai.choice", body={"index": 0}, attributes={"gen_ai.system": "openai"}
-    )
-    signal = from_log(wrapped(record))
+
+class Kept(LogRecordProcessor):
+    """Keeps what the SDK would export; `emit` is what 1.33 calls."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+
+    def on_emit(self, log_record: Any) -> None:
+        self.records.append(log_record)
+
+    emit = on_emit
+
+    def shutdown(self) -> None:
+        """Nothing to end."""
+
+    def force_flush(self, timeout_millis: int = 0) -> bool:
+        """Nothing is pending."""
+        return timeout_millis >= 0
+
+
+def record_of_the_sdk(attributes: dict[str, Any]) -> Any:
+    """A log record as instrumentations make it with the versions installed here."""
+    fields: dict[str, Any] = {"timestamp": 5, "body": {"index": 0}, "attributes": attributes}
+    try:
+        return LogRecord(event_name="gen_ai.choice", **fields)
+    except TypeError:  # before 1.35, where records carry the resource
+        fields |= {"attributes": attributes | {"event.name": "gen_ai.choice"}, "resource": SHOP}
+        return sdk_logs.LogRecord(**fields)
+
+
+def test_a_record_of_the_sdk_itself_is_read() -> None:
+    """The classes that are installed here: LogData with a LogRecord, or ReadableLogRecord, or what comes next."""
+    kept, provider = Kept(), sdk_logs.LoggerProvider(resource=SHOP)
+    provider.add_log_record_processor(kept)
+    provider.get_logger("logs.scope", "3").emit(record_of_the_sdk({"gen_ai.system": "openai"}))
+    [record] = kept.records
+    assert conventions.is_genai_log(record)
+    signal = from_log(record)
     assert (signal.name, signal.start_ns, signal.attributes["gen_ai.system"]) == ("gen_ai.choice", 5, "openai")
+    assert (signal.scope_name, signal.scope_version, signal.resource["service.name"]) == ("logs.scope", "3", "shop")
+    assert signal.body == {"index": 0}
 
 
 def test_a_log_without_context_or_time() -> None:
@@ -246,7 +295,11 @@ def test_otlp_logs_become_signals() -> None:
     """The event name comes from its field or the attribute, the time from the record or its observer."""
     request = ExportLogsServiceRequest()
     records = request.resource_logs.add().scope_logs.add().log_records
-    records.add(event_name="gen_ai.choice", time_unix_nano=5, body=any_value({"index": 0}))
+    named = records.add(time_unix_nano=5, body=any_value({"index": 0}))
+    if hasattr(named, "event_name"):  # not in opentelemetry-proto before 1.34
+        named.event_name = "gen_ai.choice"
+    else:
+        named.attributes.extend(pairs({"event.name": "gen_ai.choice"}))
     records.add(observed_time_unix_nano=6, attributes=pairs({"event.name": "gen_ai.user.message"}))
     first, second = signals_from_logs(request.SerializeToString())
     assert (first.name, first.start_ns, first.body) == ("gen_ai.choice", 5, {"index": 0})
@@ -257,6 +310,18 @@ def test_bytes_that_are_no_otlp_are_refused() -> None:
     """Garbage is one of our errors, and says what was expected."""
     with pytest.raises(LlmSqlError, match="ExportTraceServiceRequest"):
         signals_from_traces(b"\xff\xff\xff")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_otlp_or_refused(payload: bytes) -> None:
+    """Bytes are signals that can be read, or one of our errors; nothing else."""
+    for read in (signals_from_traces, signals_from_logs):
+        try:
+            signals = read(payload)
+        except LlmSqlError:
+            continue
+        for signal in signals:
+            conventions.read(signal)
 
 
 def test_a_missing_proto_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def may_be_genai(attributes: Iterable[str], events: Iterable[str] = ()) -> bool:
     Cheap, and never wrong with no: what it lets pass may still be None for `read`.
     """
     for name in attributes:
-        if name.startswith(_PREFIXES):
+        if type(name) is str and name.startswith(_PREFIXES):
             return True
     return any(name in _EVENT_NAMES for name in events)
 

@@ -55,7 +55,7 @@ def from_span(span: Any) -> Signal:
         trace_id=_hex(context.trace_id, 32) if context else "",
         span_id=_hex(context.span_id, 16) if context else "",
         parent_span_id=(_hex(parent.span_id, 16) or None) if parent else None,
-        name=span.name,
+        name=str(span.name),
         start_ns=span.start_time or 0,
         end_ns=span.end_time or 0,
         attributes=span_attributes(span),
