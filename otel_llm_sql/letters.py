@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
 import orjson
@@ -23,12 +22,13 @@ def letter(signal: Signal, reason: str, *, capture_content: bool) -> Letter:
         reason: why, in words without content.
         capture_content: False keeps only the names of attributes, as their values may be content.
     """
-    fields = asdict(signal)
+    fields: dict[str, Any] = {f.name: getattr(signal, f.name) for f in dataclass_fields(signal)}
+    fields["events"] = [{"name": e.name, "time_ns": e.time_ns, "attributes": e.attributes} for e in signal.events]
     if not capture_content:
         fields["body"] = None
         fields["attributes"] = dict.fromkeys(signal.attributes)
         fields["events"] = [{"name": event.name, "time_ns": event.time_ns} for event in signal.events]
-    payload = orjson.dumps(Cleaner().json("payload", _plain(fields)), option=orjson.OPT_SORT_KEYS)
+    payload = orjson.dumps(Cleaner().json("payload", fields), option=orjson.OPT_SORT_KEYS)
     return Letter(
         dead_letter_id=uuid_text(hash128(b"dead letter\0" + payload)),
         received_at=time.time_ns() // 1000,
@@ -36,6 +36,3 @@ def letter(signal: Signal, reason: str, *, capture_content: bool) -> Letter:
         payload=payload.decode(),
     )
 
-
-def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in fields.items()}

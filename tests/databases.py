@@ -107,6 +107,13 @@ class Server:
         path = self.directory / "log"
         return path.read_text()[-2000:] if path.exists() else ""
 
+    def pids(self) -> list[int]:
+        """The server's processes: itself and its children."""
+        assert self.process
+        found = [self.process.pid]
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return found + [int(pid) for pid in children.read_text().split()]
+
     def kill(self) -> None:
         """End the server as a power cut would."""
         if self.process and self.process.poll() is None:
@@ -201,8 +208,9 @@ class MariaDB(Server):
                 [
                     *(self.server, "--no-defaults", f"--datadir={self.directory / 'data'}", f"--port={self.port}"),
                     *("--bind-address=127.0.0.1", f"--socket={self.directory / 'sock'}", "--skip-log-bin"),
-                    *("--innodb-flush-log-at-trx-commit=0", f"--init-file={self.directory / 'init.sql'}"),
+                    *("--innodb-flush-log-at-trx-commit=2", f"--init-file={self.directory / 'init.sql'}"),
                     *(f"--pid-file={self.directory / 'pid'}", "--skip-name-resolve"),
+                    f"--tmpdir={self.directory}",  # a server that starts deletes the temporary tables in its tmpdir
                 ],
                 stdout=log,
                 stderr=log,

@@ -6,15 +6,12 @@ ids, then sessions. So they never meet on a key, never wait in a circle, and eac
 
 from __future__ import annotations
 
-import os
 import random
-import socket
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 from zlib import crc32
 
 import sqlalchemy as sa
@@ -26,9 +23,10 @@ from otel_llm_sql.schema import versions
 from otel_llm_sql.schema.tables import LOCK_STRIPES, dead_letters, locks
 from otel_llm_sql.settings import Settings
 from otel_llm_sql.store.dialects import DIALECTS, UNKNOWN
-from otel_llm_sql.store.engines import after_fork, create_engine, uninstrumented
+from otel_llm_sql.store.engines import after_fork, create_engine, database_url, uninstrumented
 from otel_llm_sql.store.faults import translated
 from otel_llm_sql.store.fitting import fit, statement_limit
+from otel_llm_sql.store.lines import Lines, NoLines
 from otel_llm_sql.store.reader import Reader
 from otel_llm_sql.store.statements import apply, new_rows
 
@@ -70,8 +68,12 @@ class Writer:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._engine = create_engine(settings.url, schema=settings.schema, timeout=settings.timeout)
+        # A ping before each write is a round trip that nobody can cut short when the server hangs (F09). A dead
+        # connection is found by the write itself, which is tried again on a new one (F08).
+        ping = {} if "pool_pre_ping" in database_url(settings.url).pool else {"pool_pre_ping": False}
+        self._engine = create_engine(settings.url, schema=settings.schema, timeout=settings.timeout, **ping)
         self._dialect = DIALECTS.get(self._engine.dialect.name, UNKNOWN)
+        self._lines = Lines(self._engine) if self._dialect.hangs else NoLines()
         self._ready = False
         self._limit: int | None = None
 
@@ -156,13 +158,13 @@ class Writer:
         if left <= 0:
             raise DatabaseUnavailableError("no time is left for the database")
         driver_error = self._engine.dialect.loaded_dbapi.Error
-        with uninstrumented(), _translating(driver_error):
+        with uninstrumented(), _translating(driver_error), self._lines.cut_after(left):
             if not self._ready:
                 versions.ensure(self._engine)
                 with self._engine.connect() as connection:
                     self._limit = statement_limit(connection, self._dialect)
                 self._ready = True
-            with self._engine.connect() as connection, _cut(connection, left if self._dialect.hangs else None):
+            with self._engine.connect() as connection:
                 try:
                     with connection.begin():
                         return attempt(connection)
@@ -196,28 +198,3 @@ def _translating(driver_error: type[Exception]) -> Iterator[None]:
         yield
     except (sa.exc.SQLAlchemyError, OSError, driver_error) as error:
         raise translated(error) from error
-
-
-@contextmanager
-def _cut(connection: sa.Connection, seconds: float | None) -> Iterator[None]:
-    """Cut the line of a server that says nothing for so long: libpq itself would wait for ever (F09)."""
-    if seconds is None:
-        yield
-        return
-    timer = threading.Timer(seconds, _hang_up, [connection.connection.driver_connection])
-    timer.daemon = True
-    try:
-        timer.start()
-    except RuntimeError:  # the interpreter is going down and starts no threads any more
-        yield
-        return
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _hang_up(driver_connection: Any) -> None:
-    with suppress(OSError, ValueError):
-        with socket.socket(fileno=os.dup(driver_connection.fileno())) as line:
-            line.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,321 @@
+"""The whole path, with faults that are really provoked: nothing is lost, nothing is doubled, neighbours survive."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import sqlalchemy as sa
+from databases import KINDS, Server
+from test_store import rows_of
+
+from otel_llm_sql.errors import DatabaseUnavailableError, SchemaError, StoreError
+from otel_llm_sql.intake.signal import Signal
+from otel_llm_sql.pipeline import Pipeline, shared
+from otel_llm_sql.schema import versions
+from otel_llm_sql.settings import Settings
+from otel_llm_sql.store.engines import create_engine
+from otel_llm_sql.store.writer import Writer
+
+
+def chat(number: int, **attributes: object) -> Signal:
+    """A chat span as the OpenAI instrumentation writes it."""
+    said = json.dumps([{"role": "user", "parts": [{"type": "text", "content": f"question {number}"}]}])
+    return Signal(
+        kind="span",
+        trace_id=f"{number + 1:032x}",
+        span_id=f"{number + 1:016x}",
+        parent_span_id=None,
+        name="chat gpt-4o-mini",
+        start_ns=1_790_000_000_000_000_000 + number,
+        end_ns=1_790_000_000_500_000_000 + number,
+        attributes={
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.response.model": "gpt-4o-mini",
+            "gen_ai.input.messages": said,
+            **attributes,
+        },
+    )
+
+
+def chats(first: int, count: int) -> list[Signal]:
+    """Some of them."""
+    return [chat(number) for number in range(first, first + count)]
+
+
+def stored(url: str) -> int:
+    """How many operations the database has."""
+    writer = Writer(Settings(url=url))
+    try:
+        return len(rows_of(writer)["llm_operations"])
+    finally:
+        writer.close()
+
+
+@pytest.fixture
+def pipeline(url: str) -> Iterator[Pipeline]:
+    """A pipeline to an empty database of each kind."""
+    made = Pipeline(Settings(url=url, timeout=5))
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def own_server(request: pytest.FixtureRequest, servers: Callable[[str], object]) -> Iterator[Server]:
+    """A server of the test's own, to be stopped and started."""
+    servers(request.param)  # skips where it is not installed
+    server = KINDS[request.param]()
+    assert isinstance(server, Server)
+    yield server
+    server.close()
+
+
+@pytest.mark.quick
+def test_signals_become_rows(pipeline: Pipeline, url: str) -> None:
+    """GenAI spans are stored, others are counted; the same again adds nothing."""
+    other = Signal("span", "a" * 32, "b" * 16, None, "GET /", 1, 2, {"http.request.method": "GET"})
+    pipeline.deliver([*chats(0, 5), other])
+    pipeline.deliver(chats(0, 5))
+    assert (pipeline.stored, pipeline.ignored, pipeline.duplicates) == (10, 1, 5)
+    assert stored(url) == 5
+
+
+def test_one_refused_row_costs_no_neighbour(pipeline: Pipeline, url: str, kind: str) -> None:
+    """F32: of 64 spans one is refused by the database: 63 are stored, one is put away with its payload and the reason."""
+    pipeline.deliver(chats(0, 1))
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        if kind == "sqlite":
+            connection.exec_driver_sql(
+                "CREATE TRIGGER no BEFORE INSERT ON llm_operations WHEN NEW.model = 'poison'"
+                " BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            )
+        else:
+            connection.exec_driver_sql("ALTER TABLE llm_operations ADD CONSTRAINT no CHECK (model <> 'poison')")
+    pipeline.deliver([*chats(1, 30), chat(100, **{"gen_ai.response.model": "poison"}), *chats(31, 33)])
+    assert stored(url) == 64
+    with engine.connect() as connection:
+        letters = connection.execute(sa.text("SELECT reason, payload FROM llm_dead_letters")).all()
+    engine.dispose()
+    assert len(letters) == pipeline.dead_lettered == 1
+    assert "refuses" in letters[0][0]
+    assert json.loads(letters[0][1])["attributes"]["gen_ai.response.model"] == "poison"
+
+
+def test_a_record_without_ids_is_put_away(pipeline: Pipeline, url: str) -> None:
+    """A content event that names no span cannot be tied to an operation: it is kept as a dead letter, not lost."""
+    event = Signal("log", "", "", None, "gen_ai.user.message", 5, 5, {"gen_ai.system": "openai"}, body={"content": "hi"})
+    pipeline.deliver([event, chat(1)])
+    assert (stored(url), pipeline.dead_lettered) == (1, 1)
+
+
+def test_content_can_be_left_out(url: str) -> None:
+    """capture_content=False stores the shape of a conversation and none of its text, not even in dead letters."""
+    pipeline = Pipeline(Settings(url=url, capture_content=False))
+    event = Signal("log", "", "", None, "gen_ai.user.message", 5, 5, {"gen_ai.system": "openai"}, body={"content": "question"})
+    pipeline.deliver([chat(1), event])
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        everything = [
+            str(connection.execute(sa.text(f"SELECT * FROM {table}")).all())  # noqa: S608 - names of ours
+            for table in ("llm_operations", "llm_messages", "llm_spans", "llm_dead_letters")
+        ]
+    engine.dispose()
+    pipeline.close()
+    assert "question" not in "".join(everything)
+    assert "user" in everything[1]
+
+
+def test_the_workspace_of_the_settings(url: str) -> None:
+    """Sessions whose telemetry names no workspace get that of the settings."""
+    pipeline = Pipeline(Settings(url=url, workspace="team"))
+    pipeline.deliver([chat(1)])
+    pipeline.close()
+    writer = Writer(Settings(url=url))
+    assert rows_of(writer)["llm_sessions"][0]["workspace"] == "team"
+    writer.close()
+
+
+def test_server_stopped_and_started(own_server: Server) -> None:
+    """F07: what is delivered while the server is down is kept and stored when it is back: nothing lost, nothing doubled."""
+    url = own_server.new_database()
+    pipeline = Pipeline(Settings(url=url, timeout=2))
+    pipeline.deliver(chats(0, 10))
+    own_server.kill()
+    for first in (10, 20):
+        with pytest.raises(DatabaseUnavailableError):
+            pipeline.deliver(chats(first, 10))
+    own_server.start()
+    assert pipeline.flush(30)
+    pipeline.deliver(chats(25, 10))
+    assert stored(url) == 35
+    pipeline.close()
+
+
+def test_a_database_that_comes_back_is_found_without_new_telemetry(own_server: Server) -> None:
+    """What is kept is tried again by itself, should the application stay silent."""
+    url = own_server.new_database()
+    pipeline = Pipeline(Settings(url=url, timeout=2))
+    own_server.kill()
+    with pytest.raises(DatabaseUnavailableError):
+        pipeline.deliver(chats(0, 3))
+    own_server.start()
+    waiting = threading.Event()
+    while pipeline.stored < 3:
+        assert not waiting.wait(0.1)
+    assert stored(url) == 3
+    pipeline.close()
+
+
+def test_server_that_hangs(own_server: Server) -> None:
+    """F09: a server that was frozen says nothing: the delivery ends while it is still frozen, and is made up for later."""
+    url = own_server.new_database()
+    pipeline = Pipeline(Settings(url=url, timeout=2))
+    pipeline.deliver(chats(0, 1))
+    frozen = own_server.pids()
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(DatabaseUnavailableError):
+            pipeline.deliver(chats(1, 5))
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    assert pipeline.flush(30)
+    assert stored(url) == 6
+    pipeline.close()
+
+
+def test_a_killed_connection_is_replaced(new_database: Callable[[str], str]) -> None:
+    """F08: the server ends our connection while it is idle: the next delivery succeeds on a new one."""
+    url = new_database("postgresql")
+    pipeline = Pipeline(Settings(url=url))
+    pipeline.deliver(chats(0, 1))
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        assert connection.execute(sa.text(ours)).scalars().all() == [True]
+    engine.dispose()
+    pipeline.deliver(chats(1, 1))
+    assert stored(url) == 2
+    pipeline.close()
+
+
+def test_read_only_for_a_while(new_database: Callable[[str], str]) -> None:
+    """F14: a primary that became a replica refuses writes for now, not for ever."""
+    url = new_database("postgresql")
+    pipeline = Pipeline(Settings(url=url, timeout=1))
+    pipeline.deliver(chats(0, 1))
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    switch = "ALTER DATABASE {} SET default_transaction_read_only = {}"
+    with engine.connect() as connection:
+        connection.exec_driver_sql(switch.format(engine.url.database, "on"))
+        pipeline._writer.close()
+        with pytest.raises(DatabaseUnavailableError, match="25006"):
+            pipeline.deliver(chats(1, 4))
+        connection.exec_driver_sql(f"SET default_transaction_read_only = off; {switch.format(engine.url.database, 'off')}")
+    engine.dispose()
+    pipeline._writer.close()
+    assert pipeline.flush(10)
+    assert stored(url) == 5
+    pipeline.close()
+
+
+def test_disk_full(new_database: Callable[[str], str]) -> None:
+    """F15: a database that may not grow takes nothing of a batch; it takes all of it when it may grow again."""
+    url = new_database("sqlite")
+    pipeline = Pipeline(Settings(url=url, timeout=1))
+    pipeline.deliver(chats(0, 1))
+    pages = "SELECT page_count FROM pragma_page_count"
+    with pipeline._writer.engine.connect() as connection:
+        full = connection.exec_driver_sql(pages).scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {full}")
+    with pytest.raises(DatabaseUnavailableError, match="SQLITE_FULL"):
+        pipeline.deliver(chats(1, 200))
+    assert stored(url) == 1
+    with pipeline._writer.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    assert pipeline.flush(10)
+    assert stored(url) == 201
+    pipeline.close()
+
+
+def test_an_older_schema_is_left_alone(url: str) -> None:
+    """F16: rows for a schema that is not ours are kept, not written; after `migrate` they are stored."""
+    engine = create_engine(url)
+    versions.migrate(engine, "0001")
+    pipeline = Pipeline(Settings(url=url, timeout=1))
+    with pytest.raises(SchemaError, match="migrate"):
+        pipeline.deliver(chats(0, 3))
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT COUNT(*) FROM llm_operations")).scalar_one() == 0
+    versions.migrate(engine)
+    engine.dispose()
+    assert pipeline.flush(10)
+    assert stored(url) == 3
+    pipeline.close()
+
+
+def test_tables_that_are_dropped_come_back(new_database: Callable[[str], str]) -> None:
+    """Somebody empties the database under a running exporter: it says so, and starts afresh."""
+    url = new_database("sqlite")
+    pipeline = Pipeline(Settings(url=url, timeout=1))
+    pipeline.deliver(chats(0, 1))
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for kind, name in connection.exec_driver_sql(
+            "SELECT type, name FROM sqlite_master WHERE type IN ('view', 'table') ORDER BY type DESC"
+        ).all():
+            connection.exec_driver_sql(f"DROP {kind} {name}")
+    engine.dispose()
+    with pytest.raises(SchemaError):
+        pipeline.deliver(chats(1, 2))
+    assert pipeline.flush(10)
+    assert stored(url) == 2
+    pipeline.close()
+
+
+def test_what_is_kept_has_a_bound() -> None:
+    """While nothing can be stored the oldest telemetry makes room for the newest, and is counted."""
+    pipeline = Pipeline(Settings(url="postgresql://nobody@127.0.0.1:1/none", timeout=0.2, backlog_bytes=20_000))
+    for first in range(0, 100, 10):
+        with contextlib.suppress(StoreError):
+            pipeline.deliver(chats(first, 10))
+    assert pipeline.dropped == 100 - 10 * len(pipeline._backlog._batches)
+    assert 0 < len(pipeline._backlog) < 100
+    pipeline.close(0.1)
+
+
+def test_many_threads_one_pipeline(pipeline: Pipeline, url: str) -> None:
+    """SDK-03: eight threads deliver at once: all is stored."""
+    threads = [threading.Thread(target=pipeline.deliver, args=(chats(n * 20, 20),)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stored(url) == 160
+
+
+@pytest.mark.quick
+def test_after_fork_the_child_delivers_too(url: str) -> None:
+    """F04: a child that was forked while the parent's lock was held delivers; the parent's kept telemetry is not doubled."""
+    pipeline = shared(Settings(url=url))
+    pipeline.deliver(chats(0, 2))
+    pipeline._keep(chats(50, 1))
+    with pipeline._lock:
+        child = os.fork()
+        if child == 0:
+            try:
+                shared(Settings(url=url)).deliver(chats(2, 3))
+            finally:
+                os._exit(0 if stored(url) == 5 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    pipeline.deliver(chats(5, 1))
+    assert stored(url) == 7
+    pipeline.close()
