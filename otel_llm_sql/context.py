@@ -162,7 +162,7 @@ class SessionSpanProcessor(SpanProcessor):
     session of its trace then. The SDK offers no moment at which they could be set again.
     """
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002 - the SDK's
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         """Mark the span."""
         marks = _current.get()
         if marks is not None and span.is_recording():

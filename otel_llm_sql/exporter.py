@@ -54,7 +54,7 @@ class _Door:
     def deliver(self, signals: Callable[[], Iterable[Signal]], count: int) -> bool:
         """Have the signals stored; False, with a notice, when they are not."""
         if self.shut:
-            notices.warn(f"llm_sql: {self._signal} exporter", "already shut down, what is exported now is not stored")
+            _say(f"llm_sql {self._signal} exporter", "it is shut down, what is exported now is not stored")
             return False
         with measured(self._signal, count) as outcome:
             try:
@@ -85,10 +85,14 @@ class _Door:
         if self.shut:
             return
         self.shut = True
+        if self._settings is None:
+            return
+        # A database that is down holds up the end of the application no longer than an export.
+        timeout = min(timeout_millis / 1000, self._settings.timeout)
         with suppress(Exception):
             for pipeline in self._used_pipeline():
                 others = any(not door.shut for door in _open.get(self._settings, ()))
-                (pipeline.flush if others else pipeline.close)(timeout_millis / 1000)
+                (pipeline.flush if others else pipeline.close)(timeout)
 
     def _used_pipeline(self) -> Iterator[Pipeline]:
         """The pipeline, if some exporter has used it: a process that stored nothing has nothing to import or close."""
@@ -96,7 +100,7 @@ class _Door:
             yield _pipeline(self._settings)
 
 
-_open: dict[Settings | None, WeakSet[_Door]] = {}
+_open: dict[Settings, WeakSet[_Door]] = {}
 _delivering: set[Settings] = set()
 
 
@@ -110,15 +114,19 @@ def _pipeline(settings: Settings) -> Pipeline:
 
 
 def _complain(error: Exception) -> None:
-    """Say it. A log handler of the application that raises is not the SDK's concern either."""
+    if isinstance(error, SettingsError):
+        # Nothing will change in the life of the process; two exporters with the same mistake say it once.
+        _say("llm_sql exporter: nothing is stored", str(error), math.inf)
+    elif isinstance(error, DatabaseUnavailableError):
+        _say("llm_sql exporter: not stored yet, kept to be tried again", error)
+    else:
+        _say("llm_sql exporter: not stored", error)
+
+
+def _say(event: str, error: Exception | str, period: float = notices.PERIOD) -> None:
+    # A log handler of the application that raises is not the SDK's concern.
     with suppress(Exception):
-        if isinstance(error, DatabaseUnavailableError):
-            notices.warn("llm_sql exporter: not stored yet, kept to be tried again", error)
-        elif isinstance(error, SettingsError):
-            # Nothing will change in the life of the process; two exporters with the same mistake say it once.
-            notices.warn("llm_sql exporter: nothing is stored", str(error), period=math.inf)
-        else:
-            notices.warn("llm_sql exporter: not stored", error)
+        notices.warn(event, error, period)
 
 
 class LlmSqlSpanExporter(SpanExporter):

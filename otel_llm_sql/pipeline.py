@@ -115,6 +115,18 @@ class Pipeline:
         self._closed.set()
         self._writer.close()
 
+    def before_fork(self) -> bool:
+        """Let a write that is under way end; whether that was waited for, and `after_fork_in_parent` is due.
+
+        A child inherits SQLite's notes on which locks this process holds, and would wait for ever for a thread that it
+        does not have (F04). A database that hangs is not waited for longer than a second.
+        """
+        return self._lock.acquire(timeout=1.0)
+
+    def after_fork_in_parent(self) -> None:
+        """Write on."""
+        self._lock.release()
+
     def after_fork(self) -> None:
         """In a forked child: the parent delivers what it has; locks and connections are made anew."""
         self._writer.after_fork()
@@ -212,7 +224,20 @@ def shared(settings: Settings) -> Pipeline:
         return _shared[settings]
 
 
+_waiting: list[Pipeline] = []
+
+
+def _before() -> None:
+    _waiting.extend(pipeline for pipeline in list(_alive) if pipeline.before_fork())
+
+
+def _in_parent() -> None:
+    while _waiting:
+        _waiting.pop().after_fork_in_parent()
+
+
 def _in_child() -> None:
+    _waiting.clear()
     global _sharing  # noqa: PLW0603 - the parent's lock may be held
     _sharing = threading.Lock()
     for pipeline in list(_alive):
@@ -220,4 +245,4 @@ def _in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

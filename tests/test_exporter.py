@@ -142,7 +142,7 @@ def test_sdk_06_and_07_force_flush(tmp_path: Path) -> None:
     """It tries again what was kept and tells whether all is stored; after shutdown it is False."""
     directory = tmp_path / "here"
     directory.write_text("a file where the database's directory should be")
-    exporter = LlmSqlSpanExporter(url=f"sqlite:///{directory}/llm.db")
+    exporter = LlmSqlSpanExporter(url=f"sqlite:///{directory}/llm.db", timeout=1)
     assert exporter.force_flush()
     assert exporter.export(chat_spans()) is FAILED
     assert not exporter.force_flush(1000)

@@ -5,12 +5,14 @@ An engine is made without connecting; it connects when it is first used. Stateme
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import sqlalchemy as sa
 from opentelemetry import context
@@ -77,6 +79,8 @@ def create_engine(
     purpose = Purpose(role, timeout, schema)
     with uninstrumented(), _explained(parsed.sync):
         engine = sa.create_engine(parsed.sync, **_options(parsed, parsed.sync, purpose, options))
+    if parsed.kind == "sqlite" and not parsed.in_memory:
+        _files.add(engine)
     return _prepared(engine, parsed, purpose)
 
 
@@ -95,6 +99,23 @@ def create_async_engine(
 def after_fork(engine: sa.Engine | AsyncEngine) -> None:
     """Forget, in a forked child, the connections that belong to its parent, without closing them."""
     (engine.sync_engine if isinstance(engine, AsyncEngine) else engine).dispose(close=False)
+
+
+_files: WeakSet[sa.Engine] = WeakSet()
+
+
+def _close_files() -> None:
+    """Before a fork: close the idle connections to SQLite files.
+
+    A child inherits SQLite's notes on the locks of its parent, but not the locks. With them it would wait for locks that
+    nobody holds, or commit into a write-ahead log that its parent deletes: rows were lost after SUCCESS.
+    """
+    for engine in list(_files):
+        engine.dispose()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_close_files)
 
 
 def _options(parsed: DatabaseUrl, url: URL, purpose: Purpose, options: dict[str, Any]) -> dict[str, Any]:
