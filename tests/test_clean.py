@@ -64,6 +64,7 @@ class Odd:
         (2**63 - 1, 2**63 - 1, None),
         (-(2**63), -(2**63), None),
         (2**63, "9223372036854775808", "integer beyond 64 bits as text"),
+        ([10**5_000], [hex(10**5_000)], "integer beyond 64 bits as text"),
         ([2**70], [str(2**70)], "integer beyond 64 bits as text"),
         (b"\0\xff", "AP8=", "bytes as base64"),
         ((1, ("a", None)), [1, ["a", None]], None),

@@ -621,3 +621,42 @@ def test_without_content() -> None:
     assert [message.role for message in operation.messages] == ["system", "user", "tool", "assistant"]
     assert operation.messages[3].parts == [{"type": "reasoning"}, {"type": "tool_call", "id": "c1", "name": "f"}]
     assert operation.messages[2].tool_call_id == "c1"
+
+
+def test_azure_puts_the_body_into_an_attribute() -> None:
+    """`gen_ai.event.content` holds the JSON text of what other records have as body."""
+    attributes = {"gen_ai.event.content": '{"content": "Hi", "role": "user"}'}
+    operation = event("gen_ai.user.message", None, attributes)
+    assert operation is not None
+    assert (texts(operation), operation.extras) == ([("input", "user", "Hi")], {})
+    on_span = read(CALL, events=(SpanEvent("gen_ai.user.message", 1, attributes),))
+    assert texts(on_span) == [("input", "user", "Hi")]
+
+
+def test_details_in_the_body() -> None:
+    """Some emitters put the details event's attributes into its body."""
+    body = CALL | {"gen_ai.output.messages": [parts("assistant", "Ho")]}
+    operation = event("gen_ai.client.inference.operation.details", body)
+    assert operation is not None
+    assert (operation.model, texts(operation)) == ("gpt-4o", [("output", "assistant", "Ho")])
+
+
+def test_a_choice_with_the_results_of_its_tools() -> None:
+    """Strands tells on the choice of a cycle what its tools gave back; text that is no JSON stays text."""
+    results = '[{"toolResult": {"toolUseId": "c1", "content": [{"text": "18C"}]}}]'
+    choice = SpanEvent("gen_ai.choice", 1, {"message": "[cut", "tool.result": results})
+    operation = read({"gen_ai.operation.name": "execute_event_loop_cycle"}, events=(choice,))
+    assert texts(operation) == [("output", "assistant", "[cut"), ("output", "tool", "18C")]
+
+
+def test_finish_reasons_that_are_cut() -> None:
+    """What is left of cut JSON is the word that is stored, with a flag."""
+    operation = call(gen_ai__response__finish_reasons='["stop", "len')
+    assert operation.finish_reason == '["stop", "len'
+    assert REPAIRED in operation.extras
+
+
+def test_a_second_error_message_is_kept() -> None:
+    """`error.message` stays in extras where the status says something else."""
+    operation = failed(status_message="said", attributes={"error.message": "told"})
+    assert (operation.error_message, operation.extras) == ("said", {"error.message": "told"})

@@ -47,6 +47,7 @@ def test_text(message: dict[str, Any]) -> None:
     """Text alone is content without parts, whoever shaped it, and alone or in a list or in JSON text."""
     wanted = [Message("user", "Hi")]
     assert read([message]) == read(message) == read(json.dumps([message])) == read((message,)) == wanted
+    assert read((json.dumps(message),)) == wanted
 
 
 def test_texts_are_lines() -> None:
@@ -272,6 +273,15 @@ def test_inline_media_is_described(part: dict[str, Any]) -> None:
             {"type": "input_audio", "input_audio": {"data": ENCODED, "format": "wav"}},
             {"type": "blob", "modality": "audio", "mime_type": "audio/wav", **DIGEST},
         ),
+        (
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Once upon"}},
+            {"type": "blob", "mime_type": "text/plain", "size": 9, "sha256": hashlib.sha256(b"Once upon").hexdigest()},
+        ),
+        ({"kind": 1, "media_type": "image/png"}, {"type": "generic", "kind": 1, "media_type": "image/png"}),
+        (
+            {"kind": 1, "mime_type": "image/png", "data": ENCODED},
+            {"type": "blob", "modality": "image", "mime_type": "image/png", **DIGEST},
+        ),
         ({"type": "anthropic_image"}, {"type": "anthropic_image"}),
         ({"type": "custom", "value": {"a": 1}, "cache_control": {}}, {"type": "custom", "value": {"a": 1}}),
         (
@@ -300,6 +310,7 @@ def test_cut_json_is_one_message() -> None:
         assert read_messages(cleaner, NAME, whole[:end], "input") == [Message("user", whole[:end])]
         assert cleaner.repaired == {NAME: "broken JSON, kept as text"}
     assert read(whole[:50], "output")[0].role == "assistant"
+    assert read(('{"role": "user", "cont', "b")) == [Message("user", '{"role": "user", "cont\nb')]
 
 
 def test_json_that_is_too_deep_is_text() -> None:
@@ -319,6 +330,13 @@ def test_reasoning_in_reasoning_is_no_recursion() -> None:
     for key in ("content", "summary", "thinking"):
         text = f'{{"type": "reasoning", "{key}": [' * 500 + "]}" * 500
         assert len(read(f'[{{"role": "assistant", "parts": [{text}]}}]')) == 1
+
+
+def test_numbers_that_are_none_in_deep_json() -> None:
+    """Python's own parser, for what the fast one refuses, ends at its limit as text does."""
+    text = "[" * 5_000 + "NaN" + "]" * 5_000
+    assert read(text) == [Message("user", text)]
+    assert one(CALL_PART | {"arguments": '{"t": NaN}'}).parts == [CALL_PART | {"arguments": {"t": None}}]
 
 
 def test_integers_in_json_keep_their_digits() -> None:

@@ -68,7 +68,8 @@ def _sequence(cleaner: Cleaner, name: str, value: Any, direction: Direction, rol
         value = (value,)
     messages: list[Message] = []
     loose: list[Part] = []
-    for item in value:
+    for told in value:
+        item = _opened(told) if isinstance(told, str) else told
         if isinstance(item, Mapping) and not any(key in item for key in _MESSAGE_KEYS):
             part = read_part(cleaner, name, item)
             if part is not None:
@@ -79,6 +80,16 @@ def _sequence(cleaner: Cleaner, name: str, value: Any, direction: Direction, rol
         elif item is not None:
             loose += read_parts(cleaner, name, item)
     return messages + _flushed(loose, direction, role)
+
+
+def _opened(item: str) -> Any:
+    """A message as JSON text: attributes of most SDKs can hold a list of texts, not of structures."""
+    if item[:1] != "{" or '"role"' not in item:
+        return item
+    try:
+        return parse(item)
+    except ValueError:
+        return item
 
 
 def _flushed(loose: list[Part], direction: Direction, role: str) -> list[Message]:
