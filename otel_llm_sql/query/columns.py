@@ -18,7 +18,6 @@ import orjson
 import sqlalchemy as sa
 
 from otel_llm_sql.errors import QueryError
-from otel_llm_sql.query.canonical import canonical
 from otel_llm_sql.schema.tables import metadata
 from otel_llm_sql.schema.types import Json, Timestamp
 
@@ -35,7 +34,8 @@ class Column:
     Attributes:
         name: unique within the result.
         kind: what all values are; never `number`.
-        values: None, str, int, float, bool, bytes, aware UTC datetime, date, time or timedelta.
+        values: None, str, int, float, bool, bytes, aware UTC datetime, date, time or timedelta. JSON is text in any
+            spelling: see `canonical`.
     """
 
     name: str
@@ -198,13 +198,18 @@ def _exact(values: Sequence[Any]) -> Kind:
 
 def _converted(kind: Kind, values: list[Any], types: set[type]) -> list[Any] | None:
     """The values in that kind, None where one of them is not of it."""
-    if types == _AS_IT_IS.get(kind):
+    if types == _AS_IT_IS.get(kind) and (kind != "integer" or _within(values)):
         return values
     convert = _CONVERT[kind]
     try:
         return [None if value is None else convert(value) for value in values]
     except (ValueError, TypeError, AttributeError, OverflowError):
         return None
+
+
+def _within(numbers: list[int | None]) -> bool:
+    known = [number for number in numbers if number is not None]
+    return -_INT64 <= min(known) and max(known) < _INT64
 
 
 def _integer(value: Any) -> int:
@@ -234,7 +239,7 @@ def _text(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    return canonical(value if isinstance(value, str) else orjson.dumps(value, default=str).decode())
+    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
 
 
 def _only(*types: type) -> Callable[[Any], Any]:
@@ -246,7 +251,9 @@ def _only(*types: type) -> Callable[[Any], Any]:
     return same
 
 
-_AS_IT_IS: Mapping[Kind, set[type]] = {"text": {str}, "float": {float}, "boolean": {bool}, "binary": {bytes}}
+_AS_IT_IS: Mapping[Kind, set[type]] = {
+    **{"text": {str}, "json": {str}, "integer": {int}, "float": {float}, "boolean": {bool}, "binary": {bytes}}
+}
 _CONVERT: Mapping[Kind, Callable[[Any], Any]] = {
     "text": _text,
     "json": _json,

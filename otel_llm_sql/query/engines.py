@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -23,6 +25,8 @@ def reader(url: str | URL, schema: str | None, timeout: float) -> sa.Engine:
     parsed = database_url(url)
     pool = {"max_overflow": 4} if "max_overflow" not in parsed.pool and not parsed.in_memory else {}
     engine = create_engine(_read_only(parsed), schema=schema, timeout=timeout, role="read", **pool)
+    if adapt := _ADAPTED.get(engine.dialect.driver):
+        event.listen(engine, "connect", lambda connection, _record: adapt(connection))
     _engines.add(engine)
     return engine
 
@@ -66,6 +70,17 @@ def _read_only(parsed: DatabaseUrl) -> URL:
     if file is None:
         return url
     return url.set(database=file.as_uri()).update_query_dict({"mode": "ro", "uri": "true"})
+
+
+def _ids_as_text(connection: Any) -> None:
+    """Make psycopg2 hand over UUIDs and JSON as the text they arrive as: the objects take two thirds of the time."""
+    from psycopg2.extensions import UNICODE, new_type, register_type
+
+    register_type(new_type((2950, 114, 3802), "LLM_SQL_TEXT", UNICODE), connection)
+
+
+_ADAPTED: Mapping[str, Callable[[Any], None]] = {"psycopg2": _ids_as_text}
+"""What a new connection of a driver is told about values."""
 
 
 def _forget_parent() -> None:

@@ -32,7 +32,8 @@ DTYPES: Mapping[Kind, pl.DataType] = {
 
 def frame(columns: Sequence[Column]) -> pl.DataFrame:
     """A frame of columns whose values are of their kind already."""
-    return pl.DataFrame([pl.Series(c.name, c.values, DTYPES[c.kind]) for c in columns])
+    named = (pl.Series(c.name, c.values, DTYPES[c.kind]) for c in columns)
+    return pl.DataFrame([_canonical(s) if c.kind == "json" else s for c, s in zip(columns, named, strict=True)])
 
 
 def from_csv(data: bytes, shape: Mapping[str, Kind]) -> pl.DataFrame:
@@ -59,12 +60,12 @@ def from_columns(columns: Sequence[Sequence[Any]], shape: Mapping[str, Kind]) ->
 
 
 def from_arrow(table: Any, shape: Mapping[str, Kind]) -> pl.DataFrame:
-    """A frame from an Arrow table of SQLite's values: times and JSON are text, a column of NULLs is anything.
+    """A frame from an Arrow table of SQLite's values: times and JSON are text, and the first row is not one of them.
 
     Raises:
         PolarsError: a column of our tables holds what does not belong there.
     """
-    raw = pl.DataFrame(table)
+    raw = pl.DataFrame(table).filter(pl.nth(0) != "")
     return _finished(raw.select(pl.col(name).cast(_fetched(kind)) for name, kind in shape.items()), shape)
 
 
@@ -88,13 +89,17 @@ def _finished(raw: pl.DataFrame, shape: Mapping[str, Kind]) -> pl.DataFrame:
 
 def _finish(series: pl.Series, kind: Kind) -> pl.Series:
     if kind == "json":
-        long_numbers = bool(series.str.contains(LONG_NUMBER).any())
-        return pl.Series(series.name, canonical_all(series.to_list(), long_numbers=long_numbers), pl.String())
+        return _canonical(series)
     if kind != "timestamp":
         return series
     if series.dtype == pl.String:
         return series.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", time_zone="UTC")
     return series.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def _canonical(series: pl.Series) -> pl.Series:
+    long_numbers = bool(series.str.contains(LONG_NUMBER).any())
+    return pl.Series(series.name, canonical_all(series.to_list(), long_numbers=long_numbers), pl.String())
 
 
 def joined_texts(operations: pl.DataFrame, messages: pl.DataFrame) -> pl.DataFrame:

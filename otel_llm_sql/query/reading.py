@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from otel_llm_sql.errors import NotReadOnlyError, QueryError
+from otel_llm_sql.query.canonical import canonical_all
 from otel_llm_sql.query.columns import Column, fetched, typed
 from otel_llm_sql.query.failures import explained
 from otel_llm_sql.query.filters import ORDER, Selection
@@ -64,7 +65,8 @@ def read_rows(
     """`read_columns` as a mapping for each row."""
     columns = read_columns(connection, sql, parameters, timeout)
     names = [column.name for column in columns]
-    return [dict(zip(names, row, strict=True)) for row in zip(*(c.values for c in columns), strict=True)]
+    values = (canonical_all(c.values, long_numbers=True) if c.kind == "json" else c.values for c in columns)
+    return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def read_frame(connection: sa.Connection, sql: str, parameters: Parameters | None, timeout: float) -> pl.DataFrame:

@@ -21,7 +21,7 @@ from otel_llm_sql.query.parameters import plain
 from otel_llm_sql.schema.types import Json, Timestamp, Uuid
 
 Columns: TypeAlias = Mapping[str, sa.Column[Any]]
-Statement: TypeAlias = Callable[[Sequence[sa.ColumnElement[Any]]], sa.Select[Any]]
+Statement: TypeAlias = Callable[[Sequence[sa.ColumnElement[Any]]], sa.Select[Any] | sa.CompoundSelect[Any]]
 Route: TypeAlias = Callable[[sa.Connection, Columns, Statement], pl.DataFrame]
 
 
@@ -62,15 +62,22 @@ def _arrow(connection: sa.Connection, columns: Columns, statement: Statement) ->
         from adbc_driver_sqlite import dbapi
     except ImportError:
         return _by_column(connection, columns, statement)
-    sql, values = _compiled(connection, columns, statement)
+    # ADBC takes the types from the first rows: the first one has them all, and is taken out again.
+    shape = shape_of(columns)
+    first: sa.Select[Any] = sa.select(*(sa.literal_column(_FIRST.get(shape[name], "''")).label(name) for name in columns))
+    sql, values = _compiled(connection, columns, lambda expressions: sa.union_all(first, statement(expressions)))
     try:
         with dbapi.connect(f"{Path(file).as_uri()}?mode=ro") as adbc, adbc.cursor() as cursor:
-            # The first batch decides the types: all rows are the first batch.
-            cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(10**9)})
+            cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(_ARROW_ROWS)})
             cursor.execute(sql, [plain(value, native=False, aware=False) for value in values])
-            return from_arrow(cursor.fetch_arrow_table(), shape_of(columns))
+            return from_arrow(cursor.fetch_arrow_table(), shape)
     except (dbapi.Error, pl.exceptions.PolarsError, ValueError):
         return _by_column(connection, columns, statement)  # which says in our words what is wrong
+
+
+_FIRST: Mapping[Kind, str] = {"integer": "0", "float": "0.0"}
+_ARROW_ROWS = 65_536
+"""ADBC sets memory aside for so many rows at once: a few hundred bytes for each."""
 
 
 def _copy_statement(connection: sa.Connection, columns: Columns, statement: Statement) -> tuple[str, Any]:
