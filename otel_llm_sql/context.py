@@ -158,8 +158,8 @@ def _json_object(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
 class SessionSpanProcessor(SpanProcessor):
     """Sets the marks of the current `session()` on each recording span when it starts.
 
-    On a span with more than 128 attributes the SDK drops the oldest, marks included (SDK-13); such a span belongs to the
-    session of its trace then. The SDK offers no moment at which they could be set again.
+    On a span with more than 128 attributes the SDK drops the oldest, marks included (SDK-13); such a span belongs to
+    the session of its trace then. The SDK offers no moment at which they could be set again.
     """
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002

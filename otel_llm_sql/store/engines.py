@@ -107,8 +107,8 @@ _files: WeakSet[sa.Engine] = WeakSet()
 def _close_files() -> None:
     """Before a fork: close the idle connections to SQLite files.
 
-    A child inherits SQLite's notes on the locks of its parent, but not the locks. With them it would wait for locks that
-    nobody holds, or commit into a write-ahead log that its parent deletes: rows were lost after SUCCESS.
+    A child inherits SQLite's notes on the locks of its parent, but not the locks. With them it would wait for locks
+    that nobody holds, or commit into a write-ahead log that its parent deletes: rows were lost after SUCCESS.
     """
     for engine in list(_files):
         engine.dispose()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from zlib import crc32
 
 import sqlalchemy as sa
@@ -70,7 +70,7 @@ class Writer:
     def __init__(self, settings: Settings) -> None:
         # A ping before each write is a round trip that nobody can cut short when the server hangs (F09). A dead
         # connection is found by the write itself, which is tried again on a new one (F08).
-        ping = {} if "pool_pre_ping" in database_url(settings.url).pool else {"pool_pre_ping": False}
+        ping: dict[str, Any] = {} if "pool_pre_ping" in database_url(settings.url).pool else {"pool_pre_ping": False}
         self._engine = create_engine(settings.url, schema=settings.schema, timeout=settings.timeout, **ping)
         self._dialect = DIALECTS.get(self._engine.dialect.name, UNKNOWN)
         self._lines = Lines(self._engine) if self._dialect.hangs else NoLines()
