@@ -91,3 +91,20 @@ def fill(url: str, *, rows: bool = True) -> None:
 
 def _placed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"sequence_number": number, "timestamp": START, **row} for number, row in enumerate(rows)]
+
+
+def repeat(url: str, count: int) -> None:
+    """Write operations of one session in which most columns are NULL, except in the last row."""
+    engine = create_engine(url, poolclass=sa.NullPool)
+    common = {"session_id": uid(1), "operation_type": "chat", "status": "ok", "input_messages": 0}
+    rows = [
+        {"operation_id": uid(n), "timestamp": START + timedelta(seconds=n), "input_tokens": n, **common}
+        | {"tool_name": None, "cost": None}
+        for n in range(count)
+    ]
+    rows[-1] |= {"tool_name": "last", "cost": 0.25}
+    with engine.begin() as connection:
+        connection.execute(sa.insert(sessions), [SESSIONS[0]])
+        for start in range(0, count, 1_000):
+            connection.execute(sa.insert(operations), rows[start : start + 1_000])
+    engine.dispose()

@@ -40,6 +40,8 @@ def explained(timeout: float) -> Iterator[None]:
         raise _too_long(timeout) from error
     except sa.exc.DBAPIError as error:
         raise _ours(error, timeout) from error
+    except OSError as error:
+        raise DatabaseUnavailableError(f"the database is not reachable: {error.strerror or type(error).__name__}") from error
     except (sqlite3.Error, OverflowError, ValueError) as error:
         raise QueryError(f"the database driver says: {error}") from error
     except sa.exc.SQLAlchemyError as error:

@@ -40,7 +40,17 @@ def read(connection: sa.Connection, columns: Columns, statement: Statement) -> p
     """
     dialect = connection.dialect
     route = ROUTES.get((dialect.name, dialect.driver, dialect.is_async), by_value)
-    return route(connection, columns, statement)
+    errors = _errors(dialect)
+    try:
+        return route(connection, columns, statement)
+    except errors as error:  # COPY goes past SQLAlchemy, which gives every other error this form
+        raise sa.exc.DBAPIError(None, None, error) from error
+
+
+def _errors(dialect: sa.Dialect) -> tuple[type[Exception], ...]:
+    dbapi: Any = dialect.loaded_dbapi
+    beneath = getattr(dbapi, "asyncpg", None)
+    return (dbapi.Error, beneath.PostgresError, beneath.InterfaceError) if beneath else (dbapi.Error,)
 
 
 def by_value(connection: sa.Connection, columns: Columns, statement: Statement) -> pl.DataFrame:
@@ -64,7 +74,8 @@ def _arrow(connection: sa.Connection, columns: Columns, statement: Statement) ->
         return _by_column(connection, columns, statement)
     # ADBC takes the types from the first rows: the first one has them all, and is taken out again.
     shape = shape_of(columns)
-    first: sa.Select[Any] = sa.select(*(sa.literal_column(_FIRST.get(shape[name], "''")).label(name) for name in columns))
+    firsts: list[Any] = [sa.literal_column(_FIRST.get(shape[name], "''")).label(name) for name in columns]
+    first = sa.select().add_columns(*firsts)
     sql, values = _compiled(connection, columns, lambda expressions: sa.union_all(first, statement(expressions)))
     try:
         with dbapi.connect(f"{Path(file).as_uri()}?mode=ro") as adbc, adbc.cursor() as cursor:
