@@ -37,7 +37,7 @@ class _Question(Generic[_Arguments, _Answer]):
     def __init__(
         self,
         function: Callable[_Arguments, _Answer],
-        bound: Callable[[LlmOperationCollector], Callable[_Arguments, _Answer]],
+        bound: Callable[[LlmOperationCollector], Callable[..., Any]],
     ) -> None:
         self._function = function
         self._bound = bound
@@ -123,6 +123,8 @@ class LlmOperationCollector:
         for part in (installation, provider):
             if part is not None:
                 part.shutdown()
+        if "query" in vars(self):
+            self.query.close()
 
     def record_completion(  # noqa: PLR0913, PLR0917 - AiCore's programs pass them, also by position
         self,
@@ -225,12 +227,14 @@ class LlmOperationCollector:
     @functools.cached_property
     def query(self) -> Query:
         """Queries of this database."""
-        return Query(self.settings.url, schema=self.settings.schema)
+        return Query(self.settings.url, schema=self.settings.schema, timeout=self.settings.query_timeout)
 
     @functools.cached_property
     def async_query(self) -> AsyncQuery:
         """Async queries of this database."""
-        return AsyncQuery(self.settings.async_url or self.settings.url, schema=self.settings.schema)
+        settings = self.settings
+        url = settings.async_url or settings.url
+        return AsyncQuery(url, schema=settings.schema, timeout=settings.query_timeout)
 
     def _tracer(self) -> Tracer:
         """The installed provider's tracer, else one whose spans go to this database alone."""

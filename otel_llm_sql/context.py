@@ -166,7 +166,8 @@ class SessionSpanProcessor(SpanProcessor):
         """Mark the span."""
         marks = _current.get()
         if marks is not None and span.is_recording():
-            span.set_attributes(marks.attributes)
+            own = span.attributes or {}  # what the span says of itself goes before the session
+            span.set_attributes({name: value for name, value in marks.attributes.items() if name not in own})
 
 
 _marking: WeakKeyDictionary[TracerProvider, SpanProcessor] = WeakKeyDictionary()

@@ -77,6 +77,13 @@ def test_the_inner_session_overrides_what_it_is_given(recorder: Recorder) -> Non
     assert marks["out"] == {"session_key": "outer", "user_id": "ada", "metadata": '{"a":1,"b":1}'}
 
 
+def test_what_a_span_says_of_itself_goes_first(recorder: Recorder) -> None:
+    """An attribute that the span is started with is kept; the session says the rest."""
+    with session("mine", user_id="ada"):
+        recorder.tracer.start_span("own", attributes={"llm_sql.session_key": "own"}).end()
+    assert recorder.marks()["own"] == {"session_key": "own", "user_id": "ada"}
+
+
 def test_an_exception_ends_the_session(recorder: Recorder) -> None:
     """The block that raises leaves no mark behind, and lets the exception through."""
     with pytest.raises(KeyError), session("s"):
