@@ -1,6 +1,6 @@
 """Reading 200,000 operations into Polars, next to `pl.read_database` and to ADBC, in one run on each database.
 
-`python benchmarks/read.py [rows] [kind ...]`. The machine may be noisy: compare the ratios of one run, not seconds of two.
+`python benchmarks/read.py [rows] [kind ...]`. The machine may be noisy: compare the ratios of one run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from databases import KINDS, Missing
 
 ROUNDS = 2
 SELECT = (
-    "SELECT " + ", ".join(f"{column.table.name}.{name} AS {name}" for name, column in COLUMNS.items())
+    "SELECT "
+    + ", ".join(f"{column.table.name}.{name} AS {name}" for name, column in COLUMNS.items())
     + " FROM llm_operations JOIN llm_sessions ON llm_sessions.session_id = llm_operations.session_id"
     + " ORDER BY llm_operations.timestamp, llm_operations.operation_id"
 )

@@ -39,7 +39,7 @@ def _session(number: int, **values: Any) -> dict[str, Any]:
 
 
 SESSIONS = [
-    _session(1, session_key="talk-1", workspace="shop", agent_id="seller", user_id="ann", metadata={"b": 1, "a": [1, None]}),
+    _session(1, session_key="talk-1", workspace="shop", agent_id="seller", user_id="ann", metadata={"b": [1, None]}),
     _session(2, session_key="talk-2", workspace="lab", agent_id=None, user_id=None),
     _session(3, session_key=None, workspace=None, agent_id=None, user_id=None),
 ]
@@ -55,18 +55,30 @@ def _operation(number: int, session: int, **values: Any) -> dict[str, Any]:
     }
 
 
-HARD_TEXT = 'quote " and \' comma, semi; back\\slash %s :name ?\r\nnext line\t\u2028 é 漢 🙂 NULL \\N'
+HARD_TEXT = "quote \" and ' comma, semi; back\\slash %s :name ?\r\nnext line\t\u2028 é 漢 🙂 NULL \\N"
 OPERATIONS = [
-    _operation(10, 1, provider="openai", model="gpt-5", input_tokens=90, output_tokens=20, latency_ms=700, cost=0.1 + 0.2)
-    | {"message_ids": [uid(100), uid(101), uid(102)], "input_messages": 2, "extras": {"zeta": 1, "a": {"y": 1, "x": 2}}}
+    _operation(10, 1, provider="openai", model="gpt-5", input_tokens=90, output_tokens=20, latency_ms=700)
+    | {"cost": 0.1 + 0.2, "message_ids": [uid(100), uid(101), uid(102)], "input_messages": 2}
+    | {"extras": {"zeta": 1, "a": {"y": 1, "x": 2}}}
     | {"trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331", "user_id": "bob"},
-    _operation(11, 1, provider="openai", model="gpt-5", input_tokens=200, output_tokens=None, latency_ms=1500, cost=1e-7)
-    | {"message_ids": [uid(100), uid(101), uid(102), uid(103), uid(104)], "input_messages": 4, "service_name": "web"},
-    _operation(12, 2, provider="anthropic", model="claude", input_tokens=10, output_tokens=5, latency_ms=30, cost=2.5)
-    | {"error_message": "", "action_id": "plan", "extras": {"big": 18446744073709551615, "text": HARD_TEXT}},
-    _operation(13, 2, provider="openai", model="gpt-5", status="error", error_type="RateLimitError", error_message="slow down"),
+    _operation(11, 1, provider="openai", model="gpt-5", input_tokens=200, output_tokens=None, latency_ms=1500)
+    | {
+        "cost": 1e-7,
+        "message_ids": [uid(100), uid(101), uid(102), uid(103), uid(104)],
+        "input_messages": 4,
+        "service_name": "web",
+    },
+    _operation(12, 2, provider="anthropic", model="claude", input_tokens=10, output_tokens=5, latency_ms=30)
+    | {
+        "cost": 2.5,
+        "error_message": "",
+        "action_id": "plan",
+        "extras": {"big": 18446744073709551615, "text": HARD_TEXT},
+    },
+    _operation(13, 2, provider="openai", model="gpt-5", status="error", error_message="slow down"),
     _operation(14, 3, operation_type="execute_tool", tool_name="search", error_message=HARD_TEXT, extras={}),
-    _operation(15, 3, provider="openai", model="gpt-5-mini", cost=0.0, input_tokens=2**40, output_tokens=0, latency_ms=0),
+    _operation(15, 3, provider="openai", model="gpt-5-mini", cost=0.0, input_tokens=2**40, output_tokens=0)
+    | {"latency_ms": 0},
 ]
 MESSAGES = [
     {"message_id": uid(100), "operation_id": uid(10), "role": "system", "content": "Be brief.", "direction": "input"},

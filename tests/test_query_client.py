@@ -90,7 +90,7 @@ def test_without_tables(url: str, kind: str) -> None:
     if kind == "sqlite":
         Path(url.removeprefix("sqlite:///")).touch()
     for ask in (lambda query: query.polars_from_db(), lambda query: query.query_db("SELECT * FROM llm_operations")):
-        with Query(url) as query, pytest.raises(QueryError, match="nothing has been written there yet.*migrate"):
+        with Query(url) as query, pytest.raises(QueryError, match=r"nothing has been written there yet.*migrate"):
             ask(query)
 
     async def ask_async() -> None:
@@ -114,7 +114,7 @@ def test_an_unreachable_server(scheme: str) -> None:
 
 def test_a_wrong_password_is_not_repeated(new_database: Callable[[str], str]) -> None:
     """The database's own words come through, the password does not."""
-    url = sa.make_url(new_database("postgresql")).set(password="hush-hush")  # noqa: S106 - wrong on purpose
+    url = sa.make_url(new_database("postgresql")).set(password="hush-hush")
     with pytest.raises(DatabaseUnavailableError, match="password authentication failed") as raised:
         query_db("SELECT 1", db_uri=url.render_as_string(hide_password=False))
     assert "hush" not in str(raised.value)
@@ -204,3 +204,16 @@ def test_nothing_heavy_is_imported() -> None:
     file.touch()
     done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+def test_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every Python example of docs/query.md runs."""
+    data.fill(f"sqlite:///{tmp_path}/llm.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OTEL_EXPORTER_LLM_SQL_URL", "sqlite:///llm.db")
+    text = (Path(__file__).parent.parent / "docs" / "query.md").read_text()
+    found: dict[str, Any] = {}
+    for block in text.split("```python\n")[1:]:
+        exec(block.split("```")[0], found)  # noqa: S102 - our own examples
+    assert found["frame"].height == 2
+    assert {row["provider"] for row in found["rows"]} == {None, "anthropic", "openai"}

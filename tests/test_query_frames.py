@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
@@ -20,7 +20,8 @@ from otel_llm_sql.query.filters import COLUMNS
 SCHEMA = {
     **dict.fromkeys(COLUMNS, pl.String()),
     **{name: pl.Int64() for name in COLUMNS if name.endswith(("_tokens", "_ms"))},
-    **{"timestamp": pl.Datetime("us", "UTC"), "cost": pl.Float64()},
+    "timestamp": pl.Datetime("us", "UTC"),
+    "cost": pl.Float64(),
 }
 
 
@@ -101,7 +102,7 @@ FILTERS: list[tuple[dict[str, Any], list[int]]] = [
     ({"start_date": "2023-06-01", "end_date": "2023-06-01"}, [11, 12, 13, 14, 15]),
     ({"end_date": "2023-05-31"}, [10]),
     ({"end_date": date(2023, 5, 31)}, [10]),
-    ({"end_date": datetime(2023, 5, 31, 23, 59, 59, 999_998)}, []),
+    ({"end_date": data.START.replace(tzinfo=None, microsecond=999_998)}, []),
     ({"start_date": "2023-06-01T03:00:00+02:00"}, [12, 13, 14, 15]),
     ({"start_date": "2023-06-01 00:59:59.999999Z", "end_date": data.START + timedelta(hours=1)}, [11]),
     ({"start_date": "2023-01-01", "end_date": "2023-12-31", "provider": "openai", "min_tokens": 100}, [10, 11, 15]),
@@ -173,16 +174,20 @@ def test_the_documented_queries_of_aicore(filled: str, kind: str) -> None:
     """AiCore's documented queries run verbatim, with the same dtypes and numbers everywhere."""
     cost, analysis, errors = (everywhere(filled, kind, sql) for sql in AICORE)
     assert dict(cost.schema) == {
-        **{"provider": pl.String(), "total_cost": pl.Float64()},
-        **{"request_count": pl.Int64(), "avg_latency": pl.Float64()},
+        "provider": pl.String(),
+        "total_cost": pl.Float64(),
+        "request_count": pl.Int64(),
+        "avg_latency": pl.Float64(),
     }
     assert cost.filter(provider="openai").row(0)[1:3] == (pytest.approx(0.3000001), 4)
     assert cost.filter(provider="openai").item(0, 3) == pytest.approx(733.3333, abs=1e-4)
     assert dict(analysis.schema) == {
-        **{"workspace": pl.String(), "agent_id": pl.String()},
-        **{"operation_count": pl.Int64(), "total_cost": pl.Float64()},
+        "workspace": pl.String(),
+        "agent_id": pl.String(),
+        "operation_count": pl.Int64(),
+        "total_cost": pl.Float64(),
     }
-    assert sorted(analysis.rows(), key=str)[-1] == (None, None, 2, 0.0) or (None, None, 2, 0.0) in analysis.rows()
+    assert (None, None, 2, 0.0) in analysis.rows()
     assert errors.rows() == [("openai", "gpt-5", "slow down", 1)]
 
 
@@ -197,7 +202,7 @@ def test_the_documented_queries_with_empty_tables(url: str, kind: str) -> None:
 
 
 def test_raw_sql_gives_our_dtypes(filled: str, kind: str) -> None:
-    """`SELECT *` and expressions: the dtypes of the schema, aliases that say what they are, doubled names kept apart."""
+    """`SELECT *` and expressions: the schema's dtypes, aliases that say what they are, doubled names kept."""
     frame = everywhere(filled, kind, "SELECT * FROM llm_operations ORDER BY timestamp")
     names = [name for name in SCHEMA if name in frame.columns]
     assert_frame_equal(frame.select(names), everywhere(filled, kind).select(names), check_exact=True)
@@ -213,8 +218,12 @@ def test_raw_sql_gives_our_dtypes(filled: str, kind: str) -> None:
         " SUM(reasoning_output_tokens) AS reasoning_tokens, MAX(tool_name) AS tool FROM llm_operations",
     )
     assert dict(sums.schema) == {
-        **{"tokens": pl.Int64(), "latest": pl.Datetime("us", "UTC"), "c": pl.Float64(), "fastest": pl.Int64()},
-        **{"reasoning_tokens": pl.Int64(), "tool": pl.String()},
+        "tokens": pl.Int64(),
+        "latest": pl.Datetime("us", "UTC"),
+        "c": pl.Float64(),
+        "fastest": pl.Int64(),
+        "reasoning_tokens": pl.Int64(),
+        "tool": pl.String(),
     }
     assert sums.row(0)[:2] == (2**40 + 300, data.START + timedelta(hours=5))
 
@@ -223,7 +232,7 @@ UNHARMED = {
     "sqlite": ["SELECT '%s %(a)s 100% :x ::y ? $1 {a}' AS t", "SELECT '{\"a\":1}' ->> '$.a' AS t -- :x ? %"],
     "postgresql": [
         "SELECT '%s %(a)s 100% :x ::y ? $1 {a}'::text AS t",
-        'SELECT (\'{"a":1}\'::jsonb ? \'a\')::text AS t',
+        "SELECT ('{\"a\":1}'::jsonb ? 'a')::text AS t",
         "SELECT $$it's :x; 5% ?$$::varchar AS t /* :x /* nested */ ; */",
         "SELECT (ARRAY['a','b'])[1:2]::text AS t",
         r"SELECT E'\' :x ; %' AS t",

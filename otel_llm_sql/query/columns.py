@@ -59,7 +59,7 @@ KNOWN: Mapping[str, Kind] = {c.name: _kind_of(c) for table in metadata.tables.va
 _CONTAINED: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (re.compile(r"(^|_)(avg|average|mean|median|share|ratio|rate|pct|percent|p\d+)(_|\b)|avg\("), "float"),
     (re.compile(r"cost|price|usd"), "float"),
-    (re.compile(r"tokens|latency|count|(^|_)(num|number|operations|requests|errors|calls|sessions|ms)(_|$)"), "integer"),
+    (re.compile(r"tokens|latency|count|(^|_)(number|operations|requests|errors|calls|sessions|ms)(_|$)"), "integer"),
     (re.compile(r"timestamp|_(at|time)$|(^|_)(first|last)_seen"), "timestamp"),
 )
 _TYPE_CODES: Mapping[str, Mapping[object, Kind]] = {
@@ -69,14 +69,22 @@ _TYPE_CODES: Mapping[str, Mapping[object, Kind]] = {
         **dict.fromkeys((1114, 1184), "timestamp"),
         **dict.fromkeys((114, 3802), "json"),
         **dict.fromkeys((25, 1042, 1043, 2950, 19), "text"),
-        **{1700: "number", 16: "boolean", 1082: "date", 1083: "time", 1186: "interval", 17: "binary"},
+        1700: "number",
+        16: "boolean",
+        1082: "date",
+        1083: "time",
+        1186: "interval",
+        17: "binary",
     },
     "mysql": {
         **dict.fromkeys((1, 2, 3, 8, 9, 13), "integer"),
         **dict.fromkeys((4, 5), "float"),
         **dict.fromkeys((0, 246), "number"),
         **dict.fromkeys((7, 12), "timestamp"),
-        **{10: "date", 11: "interval", 16: "binary", 245: "json"},
+        10: "date",
+        11: "interval",
+        16: "binary",
+        245: "json",
     },
 }
 """What type codes in `cursor.description` mean: OIDs of PostgreSQL, field types of MySQL (its protocol's numbers)."""
@@ -169,10 +177,10 @@ def _column(name: str, told: Kind | None, values: list[Any]) -> Column:
     for kind in (told, _by_name(name, types), _by_values(types, values), "text"):
         if kind is None:
             continue
-        kind = _exact(values) if kind == "number" else kind
-        converted = _converted(kind, values, types)
+        chosen = _exact(values) if kind == "number" else kind
+        converted = _converted(chosen, values, types)
         if converted is not None:
-            return Column(name, kind, converted)
+            return Column(name, chosen, converted)
     raise AssertionError("text takes every value")
 
 
@@ -209,7 +217,7 @@ def _converted(kind: Kind, values: list[Any], types: set[type]) -> list[Any] | N
 
 def _within(numbers: list[int | None]) -> bool:
     known = [number for number in numbers if number is not None]
-    return -_INT64 <= min(known) and max(known) < _INT64
+    return min(known) >= -_INT64 and max(known) < _INT64
 
 
 def _integer(value: Any) -> int:
@@ -252,7 +260,12 @@ def _only(*types: type) -> Callable[[Any], Any]:
 
 
 _AS_IT_IS: Mapping[Kind, set[type]] = {
-    **{"text": {str}, "json": {str}, "integer": {int}, "float": {float}, "boolean": {bool}, "binary": {bytes}}
+    "text": {str},
+    "json": {str},
+    "integer": {int},
+    "float": {float},
+    "boolean": {bool},
+    "binary": {bytes},
 }
 _CONVERT: Mapping[Kind, Callable[[Any], Any]] = {
     "text": _text,

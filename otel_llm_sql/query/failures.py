@@ -19,7 +19,9 @@ _READ_ONLY = frozenset({"25006", 1792, 1290, sqlite3.SQLITE_AUTH, sqlite3.SQLITE
 _NO_TABLE = frozenset({"42P01", 1146})
 _UNREACHABLE = ("08", "57P", "28")
 _UNREACHABLE_NUMBERS = frozenset({1040, 1044, 1045, 1049, 2002, 2003, 2005, 2006, sqlite3.SQLITE_CANTOPEN})
-_NO_TABLES_YET = "nothing has been written there yet: the first exported span makes the tables, or `otel-llm-sql migrate`"
+_NO_TABLES_YET = (
+    "nothing has been written there yet: the first exported span or `otel-llm-sql migrate` makes the tables"
+)
 
 
 @contextmanager
@@ -41,7 +43,8 @@ def explained(timeout: float) -> Iterator[None]:
     except sa.exc.DBAPIError as error:
         raise _ours(error, timeout) from error
     except OSError as error:
-        raise DatabaseUnavailableError(f"the database is not reachable: {error.strerror or type(error).__name__}") from error
+        reason = error.strerror or type(error).__name__
+        raise DatabaseUnavailableError(f"the database is not reachable: {reason}") from error
     except (sqlite3.Error, OverflowError, ValueError) as error:
         raise QueryError(f"the database driver says: {error}") from error
     except sa.exc.SQLAlchemyError as error:

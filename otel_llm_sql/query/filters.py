@@ -53,12 +53,12 @@ class Selection:
 
     @property
     def selected(self) -> dict[str, sa.Column[Any]]:
-        """The columns of the SELECT, by name: those wanted, those that order, and with texts also what leads to the messages."""
+        """The columns of the SELECT, by name: those wanted, those that order, and what leads to texts."""
         named = {name: COLUMNS[name] for name in (*ORDER, *self.columns) if name in COLUMNS}
         return named | ({name: operations.c[name] for name in _INTERNAL} if self.texts else {})
 
     def statement(self, expressions: Sequence[sa.ColumnElement[Any]]) -> sa.Select[Any]:
-        """A SELECT of any expressions over the chosen operations, in no order: Polars sorts faster than the database."""
+        """A SELECT of any expressions over the chosen operations, in no order: Polars sorts faster than databases."""
         source = operations.join(sessions, sessions.c.session_id == operations.c.session_id)
         select = sa.select(*expressions).select_from(source)
         if self.limit is None:
@@ -77,9 +77,7 @@ class Selection:
         chosen = self.statement([operations.c.session_id]).subquery("chosen")
         within = operations.alias("within")
         ids = sa.select(within.c.operation_id).where(within.c.session_id.in_(sa.select(chosen.c.session_id)))
-        return sa.select(*expressions).where(
-            messages.c.operation_id.in_(ids), messages.c.content.is_not(None)
-        )
+        return sa.select(*expressions).where(messages.c.operation_id.in_(ids), messages.c.content.is_not(None))
 
 
 class Filters(TypedDict, total=False):
@@ -112,7 +110,9 @@ class Filters(TypedDict, total=False):
     messages: bool
 
 
-def selection(columns: Names | None = None, limit: int | None = None, messages: bool = False, **filters: Any) -> Selection:
+def selection(
+    *, columns: Names | None = None, limit: int | None = None, messages: bool = False, **filters: Any
+) -> Selection:
     """Read the arguments of `polars_from_db`.
 
     Args:
@@ -130,11 +130,11 @@ def selection(columns: Names | None = None, limit: int | None = None, messages: 
     where = tuple(FILTERS[name](name, value) for name, value in given.items())
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
         raise QueryError(f"limit: {limit!r} was given; allowed: a whole number, 0 or more")
-    wanted = _columns(columns, messages)
+    wanted = _columns(columns, texts=messages)
     return Selection(wanted, where, limit, messages or bool(set(wanted) & set(TEXTS)))
 
 
-def _columns(columns: Names | None, texts: bool) -> tuple[str, ...]:
+def _columns(columns: Names | None, *, texts: bool) -> tuple[str, ...]:
     allowed = (*COLUMNS, *TEXTS)
     if columns is None:
         return allowed if texts else tuple(COLUMNS)
@@ -166,7 +166,7 @@ def _read_moment(name: str, text: str) -> datetime.date:
             return read(text.strip())
         except ValueError:
             continue
-    raise QueryError(f"{name}: {text!r} was given; allowed: a date like 2026-01-31, or a time like 2026-01-31T12:00:00Z")
+    raise QueryError(f"{name}: {text!r} was given; allowed: a date like 2026-01-31, a time like 2026-01-31T12:00:00Z")
 
 
 Condition: TypeAlias = Callable[[str, Any], sa.ColumnElement[bool]]

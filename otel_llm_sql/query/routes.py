@@ -18,7 +18,7 @@ from sqlalchemy.util import await_only
 from otel_llm_sql.query.columns import KNOWN, Kind, fetched, of_shape
 from otel_llm_sql.query.frames import frame, from_arrow, from_columns, from_csv
 from otel_llm_sql.query.parameters import plain
-from otel_llm_sql.schema.types import Json, Timestamp, Uuid
+from otel_llm_sql.schema.types import Timestamp, Uuid
 
 Columns: TypeAlias = Mapping[str, sa.Column[Any]]
 Statement: TypeAlias = Callable[[Sequence[sa.ColumnElement[Any]]], sa.Select[Any] | sa.CompoundSelect[Any]]

@@ -105,7 +105,7 @@ def on_driver(connection: sa.Connection, method: str, *arguments: Any) -> Any:
     if isinstance(driver, sqlite3.Connection):
         return getattr(driver, method)(*arguments)
     # aiosqlite wraps only some methods, other ones in each version.
-    return await_only(driver._execute(getattr(driver._conn, method), *arguments))  # type: ignore[union-attr]
+    return await_only(driver._execute(getattr(driver._conn, method), *arguments))  # type: ignore[union-attr]  # noqa: SLF001 - see above
 
 
 _LOOKING_PRAGMAS = frozenset(
@@ -155,14 +155,18 @@ _MYSQL = ReadSession(
     modes="SELECT @@sql_mode",
     begin=(
         # Executable comments: the one with M is read by MariaDB alone, the other by MySQL alone.
-        "SET @otel_llm_sql_timeout = /*M!100101 @@max_statement_time */ /*!50708 @@max_execution_time */"
-        " /*M!100101 , max_statement_time = {seconds} */ /*!50708 , max_execution_time = {ms} */",
+        (
+            "SET @otel_llm_sql_timeout = /*M!100101 @@max_statement_time */ /*!50708 @@max_execution_time */"
+            " /*M!100101 , max_statement_time = {seconds} */ /*!50708 , max_execution_time = {ms} */"
+        ),
         "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
         "START TRANSACTION READ ONLY",
     ),
     end=(
-        "SET /*M!100101 max_statement_time = @otel_llm_sql_timeout */"
-        " /*!50708 max_execution_time = @otel_llm_sql_timeout */",
+        (
+            "SET /*M!100101 max_statement_time = @otel_llm_sql_timeout */"
+            " /*!50708 max_execution_time = @otel_llm_sql_timeout */"
+        ),
         "DO 0 /*M!100502 , RELEASE_ALL_LOCKS() */ /*!50705 , RELEASE_ALL_LOCKS() */",
     ),
 )
@@ -174,9 +178,11 @@ SESSIONS: Mapping[str, ReadSession] = {
         options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
         # The first query of a read-only transaction fixes it: no setting can make it writable from then on.
         begin=(
-            "SELECT set_config('statement_timeout', '{ms}ms', true), set_config('TimeZone', 'UTC', true),"
-            " set_config('standard_conforming_strings', 'on', true), set_config('extra_float_digits', '1', true),"
-            " set_config('DateStyle', 'ISO, YMD', true), set_config('cursor_tuple_fraction', '1', true)",
+            (
+                "SELECT set_config('statement_timeout', '{ms}ms', true), set_config('TimeZone', 'UTC', true),"
+                " set_config('standard_conforming_strings', 'on', true), set_config('extra_float_digits', '1', true),"
+                " set_config('DateStyle', 'ISO, YMD', true), set_config('cursor_tuple_fraction', '1', true)"
+            ),
         ),
         end=("SELECT pg_advisory_unlock_all()",),
         aware=True,

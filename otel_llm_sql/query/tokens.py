@@ -75,7 +75,7 @@ MYSQL_ANSI_WITHOUT_BACKSLASHES = Lexis(_PLAIN, rf"{_BACKTICK}|{_DOUBLE}", _MYSQL
 
 def _pattern(lexis: Lexis) -> re.Pattern[str]:
     # A colon is a parameter only where no cast `::`, no slice `[1:n]` and no word stands before it. Only ASCII space is
-    # space, and everything beyond ASCII is part of a word, as in the databases' own lexers: `x€$$` opens no dollar quote.
+    # space, and all beyond ASCII is part of a word, as in the databases' own lexers: `x€$$` opens no dollar quote.
     return re.compile(
         rf"(?P<space>[ \t\n\r\f\v]+)|(?P<comment>{lexis.comments})|(?P<string>{lexis.strings})"
         rf"|(?P<identifier>{lexis.identifiers})|(?P<word>{_WORD}|\d[\w.]*)"
