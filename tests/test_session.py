@@ -20,6 +20,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from otel_llm_sql import session
 from otel_llm_sql.context import attach
 
+pytestmark = pytest.mark.quick
+
 
 class Recorder:
     """A provider of its own, and what its spans were marked with: `{span name: {argument: value}}`."""
