@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from unittest import mock
 
 import polars as pl
 import sqlalchemy as sa
@@ -122,6 +123,12 @@ def own(url: str) -> pl.DataFrame:
         return query.polars_from_db()
 
 
+def plain(url: str) -> pl.DataFrame:
+    """Our reader as it is without the extra `fast`."""
+    with mock.patch.dict(sys.modules, {"adbc_driver_sqlite": None}):
+        return own(url)
+
+
 def raw(url: str) -> pl.DataFrame:
     """Our reader of raw SQL."""
     with Query(url, timeout=600) as query:
@@ -142,7 +149,13 @@ def adbc(url: str) -> pl.DataFrame:
     return pl.read_database_uri(SELECT, url, engine="adbc")
 
 
-READERS = {"polars_from_db()": own, "polars_from_db(sql)": raw, "pl.read_database": polars, "ADBC": adbc}
+READERS = {
+    "polars_from_db()": own,
+    "without `fast`": plain,
+    "polars_from_db(sql)": raw,
+    "pl.read_database": polars,
+    "ADBC": adbc,
+}
 
 
 def measure(kind: str, rows: int) -> dict[str, float]:

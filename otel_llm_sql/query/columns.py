@@ -103,7 +103,7 @@ _PYTHON: tuple[tuple[frozenset[type], Kind], ...] = (
     (frozenset({dict, list}), "json"),
 )
 _STORED_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
-_BATCH = 5_000
+_BATCH = 600
 _INT64 = 2**63
 _EXACT_FLOAT = 2**53
 

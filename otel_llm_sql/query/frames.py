@@ -102,6 +102,12 @@ def _canonical(series: pl.Series) -> pl.Series:
     return pl.Series(series.name, canonical_all(series.to_list(), long_numbers=long_numbers), pl.String())
 
 
+def in_order(raw: pl.DataFrame, order: Sequence[str]) -> pl.DataFrame:
+    """The rows sorted; databases mostly give them in the order of time already, which is cheap to see."""
+    ascending = (raw[order[0]].to_physical().diff() > 0).all()
+    return raw if ascending else raw.sort(order)
+
+
 def joined_texts(operations: pl.DataFrame, messages: pl.DataFrame) -> pl.DataFrame:
     """Replace the columns `message_ids` and `input_messages` by `input_text` and `output_text`.
 

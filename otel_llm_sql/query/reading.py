@@ -78,7 +78,7 @@ def read_frame(connection: sa.Connection, sql: str, parameters: Parameters | Non
 
 def read_operations(connection: sa.Connection, selection: Selection, timeout: float) -> pl.DataFrame:
     """Read the chosen operations, and the texts of their messages where they are wanted; raises as `read_columns`."""
-    from otel_llm_sql.query.frames import joined_texts
+    from otel_llm_sql.query.frames import in_order, joined_texts
     from otel_llm_sql.query.routes import read
 
     with explained(timeout), reading(connection, timeout):
@@ -86,7 +86,7 @@ def read_operations(connection: sa.Connection, selection: Selection, timeout: fl
         if selection.texts:
             contents = {"message_id": messages.c.message_id, "content": messages.c.content}
             operations = joined_texts(operations, read(connection, contents, selection.contents))
-    return operations.sort(ORDER).select(selection.columns)
+    return in_order(operations, ORDER).select(selection.columns)
 
 
 def _prepared(
