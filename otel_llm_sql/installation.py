@@ -38,10 +38,10 @@ class Installation:
 
     def flush(self, timeout: float) -> bool:
         """Export what is queued; whether all of it is stored."""
-        # The SDK's processors answer True whatever became of the export (#4568): the exporter knows.
+        # The SDK's processors answer True, older ones None, whatever became of the export (#4568).
         millis = int(timeout * 1000)
         queued = (self._spans.force_flush(millis), self._logs.force_flush(millis))
-        return all(queued) and self._exporter.force_flush(millis)
+        return False not in queued and self._exporter.force_flush(millis)
 
     def shutdown(self) -> None:
         """Export what is queued, then export nothing more. The providers stay, with whatever else they export to."""

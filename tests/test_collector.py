@@ -55,6 +55,7 @@ def transcript(collector: LlmOperationCollector) -> list[tuple[str, str | None]]
     return [(message["role"], message["content"]) for message in messages]
 
 
+@pytest.mark.quick
 def test_a_recorded_completion_is_stored_when_the_call_returns(url: str) -> None:
     """AiCore's example: one operation with its two messages; the API key is nowhere."""
     collector = LlmOperationCollector(db_uri=url)
@@ -71,6 +72,7 @@ def test_a_recorded_completion_is_stored_when_the_call_returns(url: str) -> None
     collector.shutdown()
 
 
+@pytest.mark.quick
 def test_what_the_caller_says_goes_before_the_response(collector: LlmOperationCollector) -> None:
     """Session, step, counts, cost and error as arguments, in AiCore's order of positions."""
     arguments = ({"model": "m", "prompt": "Say hi"}, "acompletion", "openai", "hi", "s-1", "w", "agent", "step")
@@ -142,6 +144,7 @@ def test_responses_of_the_client_library(collector: LlmOperationCollector) -> No
     assert (row["model"], row["finish_reason"], row["input_tokens"]) == ("gpt-4o-2024-08-06", "stop", 9)
 
 
+@pytest.mark.quick
 def test_arecord_completion_leaves_the_event_loop_alone(collector: LlmOperationCollector) -> None:
     """Ten at once, in sessions of their own, stored when they return, while the loop goes on."""
     ticks = 0
@@ -281,6 +284,7 @@ INSTALL = """
 """
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("providers", ["theirs", "none"])
 def test_install_joins_the_providers(providers: str) -> None:
     """On the application's providers, beside its exporters, or on new global ones; once; and off after shutdown."""
@@ -359,6 +363,7 @@ def test_recording_from_threads(collector: LlmOperationCollector) -> None:
     assert len(rows(collector)) == 8
 
 
+@pytest.mark.quick
 def test_importing_the_package_is_light() -> None:
     """`import otel_llm_sql` loads no frames, migrations, drivers or prices, and knows its names all the same."""
     program = """
