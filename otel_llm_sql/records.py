@@ -56,6 +56,7 @@ class Message:
         direction: `input` (system prompt and history included) or `output`.
         tool_call_id: for role tool, the call it answers.
         finish_reason: for outputs.
+        digest: what the message says, hashed; kept here by `rows` because a history is sent again and again.
     """
 
     role: str
@@ -65,6 +66,7 @@ class Message:
     tool_call_id: str | None = None
     tool_name: str | None = None
     finish_reason: str | None = None
+    digest: int | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True)

@@ -61,6 +61,8 @@ class Cleaner:
 
     def bounded(self, name: str, value: Any, limit: int = 255) -> str | None:
         """Text for a column of `limit` characters; None for nothing or an empty text."""
+        if type(value) is str and 0 < len(value) <= limit and value.isascii() and "\0" not in value:
+            return value
         if value is None:
             return None
         text = self.text(name, value if type(value) is str else as_text(value))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from otel_llm_sql.records import Operation
+from otel_llm_sql.records import Message, Operation
 
 CONTENT_EXTRAS = frozenset(
     {
@@ -50,14 +51,17 @@ def without_content(operation: Operation) -> None:
 
     Messages stay, with role, direction, the kinds of their parts, and the ids and names of tool calls.
     """
-    for message in operation.messages:
-        message.content = None
-        if message.parts is not None:
-            message.parts = [_bare(part) for part in message.parts]
+    operation.messages = [_shape(message) for message in operation.messages]
     operation.tool_definitions = None
     carrying = [name for name in operation.extras if name in CONTENT_EXTRAS or name.startswith(CONTENT_PREFIXES)]
     for name in carrying:
         del operation.extras[name]
+
+
+def _shape(message: Message) -> Message:
+    # A copy: the messages of a history may be shared with other operations.
+    parts = None if message.parts is None else [_bare(part) for part in message.parts]
+    return replace(message, content=None, parts=parts, digest=None)
 
 
 def _bare(part: Any) -> Any:

@@ -38,8 +38,9 @@ def take_content(found: Findings, told: list[Message]) -> dict[str, Any]:
 def _in_order(found: Findings, told: list[Message]) -> list[Message]:
     """System instructions first, then input, then output; a system prompt that is told twice is one message."""
     values, cleaner = found.values, found.cleaner
+    key = values.get("pinned_key") or values.get("session_key")
     system = read_messages(cleaner, "gen_ai.system_instructions", values.pop("system", None), "input", "system")
-    sent = read_messages(cleaner, "gen_ai.input.messages", values.pop("input", None), "input")
+    sent = read_messages(cleaner, "gen_ai.input.messages", values.pop("input", None), "input", conversation=key)
     received = read_messages(cleaner, "gen_ai.output.messages", values.pop("output", None), "output")
     if "conversation" in values:
         whole = _whole(found)

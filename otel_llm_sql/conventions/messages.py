@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+from otel_llm_sql.conventions import histories
 from otel_llm_sql.conventions.clean import Cleaner
 from otel_llm_sql.conventions.json_text import dump, parse, parse_exactly
 from otel_llm_sql.conventions.parts import Part, read_part, read_parts, read_response
@@ -17,12 +18,18 @@ from otel_llm_sql.records import Message
 Direction: TypeAlias = Literal["input", "output"]
 
 _ROLES = {"model": "assistant", "ai": "assistant", "human": "user", "function": "tool"}
+_SPEAKERS = frozenset({"system", "developer", "user", "assistant"})
 _PLAIN_KEYS = frozenset({"role", "parts", "content", "name", "finish_reason"})
 _MESSAGE_KEYS = ("role", "parts", "tool_calls")
 
 
-def read_messages(
-    cleaner: Cleaner, name: str, value: Any, direction: Direction, role: str | None = None
+def read_messages(  # noqa: PLR0913 - the last two are rarely given
+    cleaner: Cleaner,
+    name: str,
+    value: Any,
+    direction: Direction,
+    role: str | None = None,
+    conversation: str | None = None,
 ) -> list[Message]:
     """The messages an attribute holds, as JSON text or structured.
 
@@ -32,6 +39,7 @@ def read_messages(
         value: JSON text, a list of messages or of parts, one message, or plain text.
         direction: whether they were sent or received.
         role: for messages that name none; by default user for input, assistant for output.
+        conversation: names the history that this may be, so that what was read of it before is not read again.
 
     Returns:
         The messages in their order. JSON that is cut or broken is one message with the raw text.
@@ -47,6 +55,10 @@ def read_messages(
     if text.lstrip()[:1] not in ("[", "{", '"'):
         return [Message(role, text, direction=direction)]
     try:
+        if conversation is not None:
+            known = histories.read(conversation, text, lambda v: _sequence(cleaner, name, v, direction, role), cleaner)
+            if known is not None:
+                return known
         return _parsed(cleaner, name, text, direction, role)
     except ValueError:
         cleaner.note(name, "broken JSON, kept as text")
@@ -76,7 +88,7 @@ def _sequence(cleaner: Cleaner, name: str, value: Any, direction: Direction, rol
                 loose.append(part)
         elif isinstance(item, Mapping):
             messages += _flushed(loose, direction, role)
-            messages += read_message(cleaner, name, item, direction, role)
+            messages += _simple(cleaner, name, item, direction) or read_message(cleaner, name, item, direction, role)
         elif item is not None:
             loose += read_parts(cleaner, name, item)
     return messages + _flushed(loose, direction, role)
@@ -97,6 +109,21 @@ def _flushed(loose: list[Part], direction: Direction, role: str) -> list[Message
     parts = loose[:]
     loose.clear()
     return _assembled(role, parts, direction, None, None) if parts else []
+
+
+def _simple(cleaner: Cleaner, name: str, raw: Mapping[str, Any], direction: Direction) -> list[Message] | None:
+    """The message that nearly all are, by a short way: a known role and one text."""
+    role, parts = raw.get("role"), raw.get("parts")
+    if type(role) is not str or role not in _SPEAKERS or type(parts) is not list or len(parts) != 1:
+        return None
+    part = parts[0]
+    if type(part) is not dict or part.get("type") != "text" or not raw.keys() <= _PLAIN_KEYS:
+        return None
+    content = part.get("content")
+    if type(content) is not str:
+        return None
+    finish = cleaner.bounded(name, raw.get("finish_reason"), 64) if direction == "output" else None
+    return [Message(role, cleaner.text(name, content), None, direction, None, None, finish)]
 
 
 def read_message(cleaner: Cleaner, name: str, raw: Mapping[str, Any], direction: Direction, role: str) -> list[Message]:

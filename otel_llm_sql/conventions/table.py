@@ -56,35 +56,40 @@ class Findings:
 
     def collect(self, attributes: Mapping[str, Any], table: Table) -> None:
         """Sort attributes into fields and extras. What an earlier call found in a better spelling stands."""
-        clean, extras, find = self.cleaner.json, self.extras, table.get
+        clean, extras, find, ranks = self.cleaner.json, self.extras, table.get, self._ranks
         for name, value in attributes.items():
             entry = find(name)
-            if entry is not None:
-                self._take(name, value, *entry)
-            elif type(name) is str and name.isascii() and "\0" not in name:
-                extras[name] = clean(name, value, 2)
+            if entry is None:
+                if type(name) is str and name.isascii() and "\0" not in name:
+                    extras[name] = clean(name, value, 2)
+                else:
+                    extras[self.cleaner.text("attribute names", str(name))] = clean("attribute names", value, 2)
+            elif entry[1].name in ranks:
+                self._take_again(name, value, *entry)
             else:
-                extras[self.cleaner.text("attribute names", str(name))] = clean("attribute names", value, 2)
+                self._take(name, value, *entry)
 
     def _take(self, name: str, value: Any, rank: int, field: Field) -> None:
-        known = self._ranks.get(field.name)
-        if known is not None and known <= rank:
-            self._outranked(field.name, name, value)
-            return
         read = field.read(self.cleaner, name, value)
         if read is None:
             if value is not None:
                 self.put(name, value)
             return
-        if known is not None:
-            before, raw = self.sources[field.name]
-            self.sources[field.name] = (name, value)
-            self._outranked(field.name, before, raw)
         self._ranks[field.name] = rank
         self.values[field.name] = read
         self.sources[field.name] = (name, value)
         if field.keep or (type(read) is str and read != value):
             self.put(name, value)
+
+    def _take_again(self, name: str, value: Any, rank: int, field: Field) -> None:
+        """Another spelling of a field that was found before."""
+        if self._ranks[field.name] <= rank:
+            self._outranked(field.name, name, value)
+            return
+        before, raw = self.sources[field.name]
+        self._take(name, value, rank, field)
+        if self.sources[field.name][0] != before:
+            self._outranked(field.name, before, raw)
 
     def _outranked(self, field: str, name: str, value: Any) -> None:
         """A second spelling is worth keeping only where it says something else."""

@@ -113,14 +113,14 @@ def fact_of(operation: Operation, texts: Texts) -> Fact:
     digests = []
     inputs = 0
     known = texts.messages
-    ordered = operation.messages
-    for message in ordered:
-        digest = message_digest(message.role, message.content, message.parts)
+    for message in operation.messages:
+        digest = message.digest
+        if digest is None:
+            digest = message.digest = message_digest(message.role, message.content, message.parts)
         digests.append(digest)
         if message.direction == "input":
             inputs += 1
-        if digest not in known:
-            known[digest] = message
+        known.setdefault(digest, message)
     extras = operation.extras
     if operation.agent_id:
         extras["agent_id"] = operation.agent_id

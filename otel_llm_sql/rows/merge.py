@@ -57,6 +57,8 @@ def same(one: Evidence, other: Evidence) -> bool:
 def groups(evidences: Evidences) -> dict[SpanKey, list[SpanKey]]:
     """The spans of each call: innermost span -> all that tell about it, from the innermost outwards."""
     inner = _inner_spans(evidences)
+    if not inner:
+        return {key: [key] for key in evidences}
     found: dict[SpanKey, list[tuple[int, SpanKey]]] = {}
     for key in evidences:
         innermost, depth = _follow(key, inner)

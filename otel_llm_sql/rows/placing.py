@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -38,6 +38,8 @@ class Trace:
 
     def inherited(self, span_id: str) -> Named | None:
         """The session of the nearest span above that names one."""
+        if not self.names:
+            return None
         seen = {span_id}
         above = self.parents.get(span_id)
         while above is not None and above not in seen:
@@ -50,23 +52,30 @@ class Trace:
     @property
     def only_name(self) -> Named | None:
         """The session of the whole trace, where its spans name exactly one."""
+        if not self.names:
+            return None
         distinct = set(self.names.values())
         return distinct.pop() if len(distinct) == 1 else None
 
 
 def place(members: Sequence[SpanKey], traces: Mapping[str, Trace]) -> tuple[str, Named | None]:
     """The session of an operation: named on its spans, above them, or anywhere in the trace; else the trace itself."""
-    name = (
-        _first(traces[key.trace_id].names.get(key.span_id) for key in members)
-        or _first(traces[key.trace_id].inherited(key.span_id) for key in members)
-        or _first(traces[key.trace_id].only_name for key in members)
-    )
+    name = _named(members, traces)
     # Twins in two traces: the outer one stands among the application's other spans.
     return (name.session_id, name) if name else (trace_session_id(members[-1].trace_id), None)
 
 
-def _first(names: Iterable[Named | None]) -> Named | None:
-    return next((name for name in names if name), None)
+def _named(members: Sequence[SpanKey], traces: Mapping[str, Trace]) -> Named | None:
+    for key in members:
+        if name := traces[key.trace_id].names.get(key.span_id):
+            return name
+    for key in members:
+        if name := traces[key.trace_id].inherited(key.span_id):
+            return name
+    for key in members:
+        if name := traces[key.trace_id].only_name:
+            return name
+    return None
 
 
 Stamp = tuple[int, str]

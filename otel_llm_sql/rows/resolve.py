@@ -161,8 +161,10 @@ class Resolution:
         for key, row in self.kept.items():
             self.traces.setdefault(key.trace_id, Trace()).add(key.span_id, row["parent_span_id"], _name(row))
         for key, evidence in self.evidences.items():
-            row = span_row(key, evidence)
-            self.traces.setdefault(key.trace_id, Trace()).add(key.span_id, row["parent_span_id"], _name(row))
+            said = evidence.said()
+            naming = next((fact for fact in said if fact.session_key), None)
+            name = Named(naming.workspace, naming.session_key) if naming and naming.session_key else None
+            self.traces.setdefault(key.trace_id, Trace()).add(key.span_id, said[0].parent_span_id, name)
 
     def _renamed_traces(self) -> set[str]:
         """Traces in which the session of a span that says nothing itself may have changed."""

@@ -62,8 +62,10 @@ class Settlement:
 
     def write_operations(self) -> None:
         """Rows of `llm_operations` that are new or different; and what they say of messages and sessions."""
-        for final in self.resolution.finals.values():
-            row, ids = operation_row(final)
+        ids_by_value: dict[int, str] = {}
+        # In the order in which they own messages: the first claim on a message is the best.
+        for final in sorted(self.resolution.finals.values(), key=_precedence):
+            row, ids = operation_row(final, ids_by_value)
             before = self.resolution.old.get(final.operation_id)
             if before is not None and _equal(row, before):
                 continue
@@ -84,12 +86,12 @@ class Settlement:
         timestamp = said.values["timestamp"]
         reasons = said.extras.get("finish_reasons") or [said.values["finish_reason"]]
         for number, message_id in enumerate(ids):
+            if message_id in self.claims:
+                continue
             output = number - said.inputs
             reason = reasons[output] if 0 <= output < len(reasons) else None
             direction = "input" if output < 0 else "output"
-            claim = Claim(rank, timestamp, final.operation_id, number, direction, reason)
-            if message_id not in self.claims or claim < self.claims[message_id]:
-                self.claims[message_id] = claim
+            self.claims[message_id] = Claim(rank, timestamp, final.operation_id, number, direction, reason)
             self.digests[message_id] = said.digests[number]
             self.homes[message_id] = final.session_id
         if (digest := definitions_digest_of(said.extras)) is not None:
@@ -125,16 +127,16 @@ class Settlement:
     def _hear(self) -> None:
         for final in self.resolution.finals.values():
             if final.session_id in self.touched:
-                said = final.said
-                profile = self.profiles.setdefault(final.session_id, Profile())
-                stamp = (said.values["timestamp"], final.operation_id)
-                profile.hear(
-                    stamp,
-                    workspace=final.name.workspace if final.name else final.workspace,
-                    agent_id=said.extras.get("agent_id") or said.values["agent_name"],
-                    user_id=said.values["user_id"],
-                )
-                profile.hear_metadata(stamp, said.extras.get("metadata") or {})
+                values, extras = final.said.values, final.said.extras
+                profile = self.profiles.get(final.session_id)
+                if profile is None:
+                    profile = self.profiles[final.session_id] = Profile()
+                stamp = (values["timestamp"], final.operation_id)
+                workspace = final.name.workspace if final.name else final.workspace
+                agent_id = extras.get("agent_id") or values["agent_name"]
+                profile.hear(stamp, workspace=workspace, agent_id=agent_id, user_id=values["user_id"])
+                if "metadata" in extras:
+                    profile.hear_metadata(stamp, extras["metadata"])
 
     def _speechless(self) -> set[str]:
         """Sessions that no longer know who said first what they remember."""
@@ -246,11 +248,27 @@ class Settlement:
         return row
 
 
-def operation_row(final: Final) -> tuple[Row, list[str]]:
-    """The row of an operation, JSON as text; and the ids of its messages."""
+def _precedence(final: Final) -> tuple[bool, int, str]:
+    values = final.said.values
+    return (values["operation_type"] in AGGREGATES, values["timestamp"], final.operation_id)
+
+
+def _ids(final: Final, session: int, known: dict[int, str]) -> list[str]:
+    ids = []
+    for key in message_keys(final.said.digests):
+        value = key ^ session
+        text = known.get(value)
+        if text is None:
+            text = known[value] = uuid_text(value)
+        ids.append(text)
+    return ids
+
+
+def operation_row(final: Final, known: dict[int, str]) -> tuple[Row, list[str]]:
+    """The row of an operation, JSON as text; and the ids of its messages, of which some may be `known` as text."""
     said = final.said
     session = uuid_value(final.session_id)
-    ids = [uuid_text(key ^ session) for key in message_keys(said.digests)]
+    ids = _ids(final, session, known)
     extras = said.extras
     if DEFINITIONS in extras:
         extras = extras | {DEFINITIONS: uuid_text(uuid_value(extras[DEFINITIONS]) ^ session)}
@@ -289,10 +307,16 @@ def _moved(message_id: str, claim: Claim) -> Row:
 
 
 def _message_row(message_id: str, claim: Claim, message: Message) -> Row:
-    row: dict[str, Any] = _moved(message_id, claim)
-    row["role"] = message.role
-    row["content"] = message.content
-    row["parts"] = orjson.dumps(message.parts).decode() if message.parts is not None else None
-    row["tool_call_id"] = message.tool_call_id
-    row["tool_name"] = message.tool_name
-    return row
+    return {
+        "message_id": message_id,
+        "operation_id": claim.operation_id,
+        "role": message.role,
+        "content": message.content,
+        "sequence_number": claim.sequence_number,
+        "direction": claim.direction,
+        "parts": orjson.dumps(message.parts).decode() if message.parts is not None else None,
+        "tool_call_id": message.tool_call_id,
+        "tool_name": message.tool_name,
+        "finish_reason": claim.finish_reason,
+        "timestamp": claim.timestamp,
+    }
