@@ -41,7 +41,7 @@ def _message(role: str, text: str, **fields: str) -> dict[str, Any]:
 def _calls(rng: random.Random, *, history: bool) -> Iterator[tuple[list[Any], list[Any]]]:
     said: list[Any] = []
     for _ in range(CALLS):
-        new = [_message(role, _text(rng)) for role in ("user", "tool", "user")]
+        new = [_message(role, _text(rng)) for role in ("user", "assistant", "user")]
         answer = _message("assistant", _text(rng))
         yield (said + new if history else new), [answer | {"finish_reason": "stop"}]
         said += [*new, answer]

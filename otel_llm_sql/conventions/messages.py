@@ -81,6 +81,10 @@ def _sequence(cleaner: Cleaner, name: str, value: Any, direction: Direction, rol
     messages: list[Message] = []
     loose: list[Part] = []
     for told in value:
+        simple = _simple(cleaner, name, told, direction) if type(told) is dict and not loose else None
+        if simple is not None:
+            messages.append(simple)
+            continue
         item = _opened(told) if isinstance(told, str) else told
         if isinstance(item, Mapping) and not any(key in item for key in _MESSAGE_KEYS):
             part = read_part(cleaner, name, item)
@@ -88,10 +92,10 @@ def _sequence(cleaner: Cleaner, name: str, value: Any, direction: Direction, rol
                 loose.append(part)
         elif isinstance(item, Mapping):
             messages += _flushed(loose, direction, role)
-            messages += _simple(cleaner, name, item, direction) or read_message(cleaner, name, item, direction, role)
+            messages += read_message(cleaner, name, item, direction, role)
         elif item is not None:
             loose += read_parts(cleaner, name, item)
-    return messages + _flushed(loose, direction, role)
+    return messages + _flushed(loose, direction, role) if loose else messages
 
 
 def _opened(item: str) -> Any:
@@ -111,7 +115,7 @@ def _flushed(loose: list[Part], direction: Direction, role: str) -> list[Message
     return _assembled(role, parts, direction, None, None) if parts else []
 
 
-def _simple(cleaner: Cleaner, name: str, raw: Mapping[str, Any], direction: Direction) -> list[Message] | None:
+def _simple(cleaner: Cleaner, name: str, raw: dict[str, Any], direction: Direction) -> Message | None:
     """The message that nearly all are, by a short way: a known role and one text."""
     role, parts = raw.get("role"), raw.get("parts")
     if type(role) is not str or role not in _SPEAKERS or type(parts) is not list or len(parts) != 1:
@@ -123,7 +127,7 @@ def _simple(cleaner: Cleaner, name: str, raw: Mapping[str, Any], direction: Dire
     if type(content) is not str:
         return None
     finish = cleaner.bounded(name, raw.get("finish_reason"), 64) if direction == "output" else None
-    return [Message(role, cleaner.text(name, content), None, direction, None, None, finish)]
+    return Message(role, cleaner.text(name, content), None, direction, None, None, finish)
 
 
 def read_message(cleaner: Cleaner, name: str, raw: Mapping[str, Any], direction: Direction, role: str) -> list[Message]:

@@ -111,9 +111,8 @@ class Findings:
                 self.put(*self.sources[field])
 
 
-def text(cleaner: Cleaner, name: str, value: Any) -> str | None:
-    """For a column of 255 characters."""
-    return cleaner.bounded(name, value)
+text = Cleaner.bounded
+"""For a column of 255 characters."""
 
 
 def raw(_cleaner: Cleaner, _name: str, value: Any) -> Any:
@@ -121,9 +120,8 @@ def raw(_cleaner: Cleaner, _name: str, value: Any) -> Any:
     return value
 
 
-def count(cleaner: Cleaner, name: str, value: Any) -> int | None:
-    """Tokens."""
-    return cleaner.count(name, value)
+count = Cleaner.count
+"""Tokens."""
 
 
 def seconds(cleaner: Cleaner, name: str, value: Any) -> int | None:
