@@ -35,4 +35,3 @@ def letter(signal: Signal, reason: str, *, capture_content: bool) -> Letter:
         reason=reason,
         payload=payload.decode(),
     )
-

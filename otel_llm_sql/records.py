@@ -29,7 +29,7 @@ AGGREGATES = frozenset(
         "create_memory_store",
         "delete_memory_store",
         "evaluate",
-        # Not OpenTelemetry's, but told by frameworks as if they were (strands, Vercel, openai-agents, crewai, LangChain):
+        # Not OpenTelemetry's, but told by frameworks as if they were (strands, Vercel, crewai, LangChain, ...):
         "agent_handoff",
         "agent_step",
         "chain",

@@ -1,13 +1,13 @@
 """Fixtures: one empty database per test, on each kind of server.
 
-`url` is parametrised over SQLite, PostgreSQL and MariaDB. Where a server is not installed its tests skip and say so; with
-`LLM_SQL_REQUIRE_DATABASES=1` (as in CI) they fail instead.
+`url` is parametrised over SQLite, PostgreSQL and MariaDB. Where a server is not installed its tests skip and say so;
+with `LLM_SQL_REQUIRE_DATABASES=1` (as in CI) they fail instead.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from databases import KINDS, Missing, SQLite
@@ -52,9 +52,9 @@ def new_database() -> Callable[[str], str]:
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Callable[[str], object]]:
+def servers() -> Callable[[str], object]:
     """The servers themselves, for tests that stop, start or freeze them: make your own with `databases.KINDS`."""
-    yield server
+    return server
 
 
 @pytest.fixture(autouse=True)

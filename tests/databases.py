@@ -45,7 +45,7 @@ def _demoted() -> dict[str, object]:
 
 def _readable_by_all(package: Path) -> Path:
     """A copy of the wheel's files: root's site-packages may stand in a directory that only root may enter."""
-    copy = Path("/var/tmp") / f"llmsql-pg-{os.stat(package).st_ino}"
+    copy = Path("/var/tmp") / f"llmsql-pg-{package.stat().st_ino}"
     if not copy.exists():
         with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
             for part in (package, package.with_name(f"{package.name}.libs")):

@@ -1,4 +1,4 @@
-"""Made-up telemetry for tests of the store: whole conversations as Operations, with everything that makes merging hard."""
+"""Made-up telemetry for tests of the store: whole conversations as Operations, with all that makes merging hard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ START = 1_790_000_000_000_000
 """Microseconds since the epoch."""
 
 
-def span(trace: int, span_id: int, *, at: int = 0, ms: int = 100, parent: int | None = None, **fields: object) -> Operation:
+def span(
+    trace: int, span_id: int, *, at: int = 0, ms: int = 100, parent: int | None = None, **fields: object
+) -> Operation:
     """A span of a trace, `at` milliseconds after START."""
     defaults: dict[str, object] = {
         "operation_type": "chat",
@@ -81,21 +83,25 @@ def conversation(trace: int, turns: int, session: str | None = None, **fields: o
 
 def agent_run(trace: int, session: str | None = None) -> list[Operation]:
     """An agent with two calls, each told by two spans, a tool between them; the key stands on the root alone."""
-    question, call, result = said("user", "weather?"), said("assistant", None, "output", parts=[{"type": "tool_call"}]), said("tool", "18C")
+    question, result = said("user", "weather?"), said("tool", "18C")
+    call = said("assistant", None, "output", parts=[{"type": "tool_call"}])
     answer = said("assistant", "18C it is", "output")
     tools = [{"name": "get_weather"}]
     aggregate = {"provider": None, "model": None, "request_model": None, "scope_name": "framework"}
+    agent = {"operation_type": "invoke_agent", "agent_name": "bob", "workspace": "w", "user_id": "u"} | aggregate
+    outer = {"scope_name": "outer", "tool_definitions": tools}
+    first = {"response_id": f"x{trace}", "input_tokens": 7, "output_tokens": 3}
+    second = {"response_id": f"y{trace}"}
+    reported = {"input_tokens": 20, "output_tokens": 9}
+    history = [question, replace(call, direction="input"), result, answer]
     return [
-        span(trace, 1, at=0, ms=1000, operation_type="invoke_agent", agent_name="bob", session_key=session, workspace="w",
-             user_id="u", metadata={"tier": "gold"}, messages=[question, answer], **aggregate),
-        span(trace, 2, at=10, ms=100, parent=1, scope_name="outer", response_id=f"x{trace}", messages=[question, call],
-             input_tokens=7, output_tokens=3, tool_definitions=tools),
-        span(trace, 3, at=11, ms=90, parent=2, response_id=f"x{trace}", input_tokens=7, output_tokens=3, cost=0.5, cost_source="catalog"),
+        span(trace, 1, ms=1000, session_key=session, metadata={"tier": "gold"}, messages=[question, answer], **agent),
+        span(trace, 2, at=10, ms=100, parent=1, messages=[question, call], **outer, **first),
+        span(trace, 3, at=11, ms=90, parent=2, cost=0.5, cost_source="catalog", **first),
         span(trace, 4, at=120, ms=20, parent=1, operation_type="execute_tool", tool_name="get_weather", **aggregate),
-        span(trace, 5, at=150, ms=100, parent=1, scope_name="outer", response_id=f"y{trace}", tool_definitions=tools,
-             messages=[question, replace(call, direction="input"), result, answer]),
+        span(trace, 5, at=150, ms=100, parent=1, messages=history, **outer, **second),
         # the client's own span, in a trace of its own: the response id alone ties it
-        span(trace + 500, 6, at=151, ms=90, response_id=f"y{trace}", input_tokens=20, output_tokens=9, cost=0.7, cost_source="reported"),
+        span(trace + 500, 6, at=151, ms=90, cost=0.7, cost_source="reported", **reported, **second),
     ]
 
 
@@ -112,8 +118,9 @@ def with_events(trace: int, session: str | None = None) -> list[Operation]:
 
 def retries(trace: int) -> list[Operation]:
     """A framework's span around two tries, of which the second succeeds; and two calls at the same time."""
+    tried = [said("user", "try"), said("assistant", "done", "output")]
     return [
-        span(trace, 1, ms=500, scope_name="outer", messages=[said("user", "try"), said("assistant", "done", "output")], session_key="tries"),
+        span(trace, 1, ms=500, scope_name="outer", messages=tried, session_key="tries"),
         span(trace, 2, at=10, ms=100, parent=1, status="error", error_type="429", error_message="slow down"),
         span(trace, 3, at=200, ms=100, parent=1, input_tokens=4, output_tokens=2),
         span(trace, 4, at=400, ms=50, parent=9, messages=[said("user", "same")], response_id="constant"),

@@ -49,6 +49,12 @@ def chats(first: int, count: int) -> list[Signal]:
     return [chat(number) for number in range(first, first + count)]
 
 
+def user_event(content: str) -> Signal:
+    """A content event that names no span."""
+    attributes = {"gen_ai.system": "openai"}
+    return Signal("log", "", "", None, "gen_ai.user.message", 5, 5, attributes, body={"content": content})
+
+
 def stored(url: str) -> int:
     """How many operations the database has."""
     writer = Writer(Settings(url=url))
@@ -87,7 +93,7 @@ def test_signals_become_rows(pipeline: Pipeline, url: str) -> None:
 
 
 def test_one_refused_row_costs_no_neighbour(pipeline: Pipeline, url: str, kind: str) -> None:
-    """F32: of 64 spans one is refused by the database: 63 are stored, one is put away with its payload and the reason."""
+    """F32: of 64 spans the database refuses one: 63 are stored, it is put away with its payload and the reason."""
     pipeline.deliver(chats(0, 1))
     engine = create_engine(url)
     with engine.begin() as connection:
@@ -110,7 +116,7 @@ def test_one_refused_row_costs_no_neighbour(pipeline: Pipeline, url: str, kind: 
 
 def test_a_record_without_ids_is_put_away(pipeline: Pipeline, url: str) -> None:
     """A content event that names no span cannot be tied to an operation: it is kept as a dead letter, not lost."""
-    event = Signal("log", "", "", None, "gen_ai.user.message", 5, 5, {"gen_ai.system": "openai"}, body={"content": "hi"})
+    event = user_event("hi")
     pipeline.deliver([event, chat(1)])
     assert (stored(url), pipeline.dead_lettered) == (1, 1)
 
@@ -118,12 +124,12 @@ def test_a_record_without_ids_is_put_away(pipeline: Pipeline, url: str) -> None:
 def test_content_can_be_left_out(url: str) -> None:
     """capture_content=False stores the shape of a conversation and none of its text, not even in dead letters."""
     pipeline = Pipeline(Settings(url=url, capture_content=False))
-    event = Signal("log", "", "", None, "gen_ai.user.message", 5, 5, {"gen_ai.system": "openai"}, body={"content": "question"})
+    event = user_event("question")
     pipeline.deliver([chat(1), event])
     engine = create_engine(url)
     with engine.connect() as connection:
         everything = [
-            str(connection.execute(sa.text(f"SELECT * FROM {table}")).all())  # noqa: S608 - names of ours
+            str(connection.execute(sa.text(f"SELECT * FROM {table}")).all())
             for table in ("llm_operations", "llm_messages", "llm_spans", "llm_dead_letters")
         ]
     engine.dispose()
@@ -143,7 +149,7 @@ def test_the_workspace_of_the_settings(url: str) -> None:
 
 
 def test_server_stopped_and_started(own_server: Server) -> None:
-    """F07: what is delivered while the server is down is kept and stored when it is back: nothing lost, nothing doubled."""
+    """F07: what is delivered while the server is down is stored when it is back: nothing lost, nothing doubled."""
     url = own_server.new_database()
     pipeline = Pipeline(Settings(url=url, timeout=2))
     pipeline.deliver(chats(0, 10))
@@ -174,7 +180,7 @@ def test_a_database_that_comes_back_is_found_without_new_telemetry(own_server: S
 
 
 def test_server_that_hangs(own_server: Server) -> None:
-    """F09: a server that was frozen says nothing: the delivery ends while it is still frozen, and is made up for later."""
+    """F09: a frozen server says nothing: the delivery ends while it is still frozen, and is made up for later."""
     url = own_server.new_database()
     pipeline = Pipeline(Settings(url=url, timeout=2))
     pipeline.deliver(chats(0, 1))
@@ -199,7 +205,10 @@ def test_a_killed_connection_is_replaced(new_database: Callable[[str], str]) -> 
     pipeline.deliver(chats(0, 1))
     engine = create_engine(url)
     with engine.connect() as connection:
-        ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ours = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
         assert connection.execute(sa.text(ours)).scalars().all() == [True]
     engine.dispose()
     pipeline.deliver(chats(1, 1))
@@ -219,7 +228,8 @@ def test_read_only_for_a_while(new_database: Callable[[str], str]) -> None:
         pipeline._writer.close()
         with pytest.raises(DatabaseUnavailableError, match="25006"):
             pipeline.deliver(chats(1, 4))
-        connection.exec_driver_sql(f"SET default_transaction_read_only = off; {switch.format(engine.url.database, 'off')}")
+        off = switch.format(engine.url.database, "off")
+        connection.exec_driver_sql(f"SET default_transaction_read_only = off; {off}")
     engine.dispose()
     pipeline._writer.close()
     assert pipeline.flush(10)
@@ -304,7 +314,7 @@ def test_many_threads_one_pipeline(pipeline: Pipeline, url: str) -> None:
 
 @pytest.mark.quick
 def test_after_fork_the_child_delivers_too(url: str) -> None:
-    """F04: a child that was forked while the parent's lock was held delivers; the parent's kept telemetry is not doubled."""
+    """F04: a child forked while the parent's lock was held delivers; what the parent keeps is not doubled."""
     pipeline = shared(Settings(url=url))
     pipeline.deliver(chats(0, 2))
     pipeline._keep(chats(50, 1))

@@ -145,10 +145,11 @@ def test_history_is_stored_once(writer: Writer) -> None:
 
 
 def test_calls_at_the_same_time_stay_two(writer: Writer) -> None:
-    """Siblings with one prompt and one constant response id are two calls; of two tries the last is the outer span's."""
+    """Siblings with one prompt and one response id are two calls; of two tries the last is the outer span's."""
     writer.write(telemetry.retries(5), soon())
     rows = rows_of(writer)["llm_operations"]
-    assert sorted((row["span_id"][-1], row["status"]) for row in rows) == [("2", "error"), ("3", "ok"), ("4", "ok"), ("5", "ok")]
+    assert {row["span_id"][-1]: row["status"] for row in rows} == {"2": "error", "3": "ok", "4": "ok", "5": "ok"}
+    assert len(rows) == 4
     assert [row["span_id"][-1] for row in rows if row["message_ids"] and len(row["message_ids"]) == 2] == ["3"]
 
 
@@ -242,7 +243,7 @@ def test_prompts_of_any_size(kind: str, writer: Writer) -> None:
     writer.write([call, telemetry.span(2, 1)], soon())
     rows = rows_of(writer)
     content = {row["role"]: row["content"] for row in rows["llm_messages"]}
-    extras = [row["extras"] for row in rows["llm_operations"] if row["message_ids"]][0]
+    extras = next(row["extras"] for row in rows["llm_operations"] if row["message_ids"])
     if kind == "mariadb":
         assert prompt.startswith(content["user"])
         assert len(content["user"]) > 10_000_000
@@ -255,9 +256,8 @@ def test_prompts_of_any_size(kind: str, writer: Writer) -> None:
 def test_text_that_looks_like_the_wire_format(writer: Writer) -> None:
     """Tabs, newlines, backslashes, quotes, emoji and the word NULL come back as they went in."""
     text = "a\tb\nc\rd\\e\\N 'f' \"g\" %s :h ? \N{GRINNING FACE} \\."
-    call = telemetry.span(
-        1, 1, messages=[telemetry.said("user", text), telemetry.said("user", "")], extras={"k": text}, error_message=text
-    )
+    messages = [telemetry.said("user", text), telemetry.said("user", "")]
+    call = telemetry.span(1, 1, messages=messages, extras={"k": text}, error_message=text)
     writer.write([call], soon())
     rows = rows_of(writer)
     assert sorted(str(row["content"]) for row in rows["llm_messages"]) == sorted([text, ""])

@@ -62,6 +62,16 @@ _CONTAINED: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (re.compile(r"tokens|latency|count|(^|_)(number|operations|requests|errors|calls|sessions|ms)(_|$)"), "integer"),
     (re.compile(r"timestamp|_(at|time)$|(^|_)(first|last)_seen"), "timestamp"),
 )
+_MYSQL_CODES: Mapping[object, Kind] = {
+    **dict.fromkeys((1, 2, 3, 8, 9, 13), "integer"),
+    **dict.fromkeys((4, 5), "float"),
+    **dict.fromkeys((0, 246), "number"),
+    **dict.fromkeys((7, 12), "timestamp"),
+    10: "date",
+    11: "interval",
+    16: "binary",
+    245: "json",
+}
 _TYPE_CODES: Mapping[str, Mapping[object, Kind]] = {
     "postgresql": {
         **dict.fromkeys((20, 21, 23, 26), "integer"),
@@ -76,16 +86,8 @@ _TYPE_CODES: Mapping[str, Mapping[object, Kind]] = {
         1186: "interval",
         17: "binary",
     },
-    "mysql": {
-        **dict.fromkeys((1, 2, 3, 8, 9, 13), "integer"),
-        **dict.fromkeys((4, 5), "float"),
-        **dict.fromkeys((0, 246), "number"),
-        **dict.fromkeys((7, 12), "timestamp"),
-        10: "date",
-        11: "interval",
-        16: "binary",
-        245: "json",
-    },
+    "mysql": _MYSQL_CODES,
+    "mariadb": _MYSQL_CODES,
 }
 """What type codes in `cursor.description` mean: OIDs of PostgreSQL, field types of MySQL (its protocol's numbers)."""
 
@@ -128,7 +130,7 @@ def typed(description: Sequence[Sequence[Any]], values: Sequence[list[Any]], dia
         values: those of each column, as the driver gave them.
         dialect: the database's name in SQLAlchemy.
     """
-    codes = _TYPE_CODES.get("mysql" if dialect == "mariadb" else dialect, {})
+    codes = _TYPE_CODES.get(dialect, {})
     names = unique(str(column[0]) for column in description)
     told = (codes.get(column[1]) for column in description)
     return [_column(*column) for column in zip(names, told, values, strict=True)]

@@ -129,7 +129,8 @@ _CHECKPOINT = "PRAGMA wal_autocheckpoint = 8000"
 def _sqlite(purpose: Purpose) -> tuple[str, ...]:
     both = ("PRAGMA foreign_keys = ON",)
     # WAL lets readers read while a writer writes; it is a property of the file, which a reader leaves alone.
-    return (*both, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", _CHECKPOINT) if purpose.role == "write" else both
+    write = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", _CHECKPOINT)
+    return (*both, *write) if purpose.role == "write" else both
 
 
 def _sqlite_connect(purpose: Purpose) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a database error means for the rows: try again, bring the schema up, or isolate the row that is refused.
 
-Classified by SQLSTATE or error number, not by Python class: drivers disagree on classes. Messages name the class and the
-code alone, because servers quote values (prompts) in theirs.
+Classified by SQLSTATE or error number, not by Python class: drivers disagree on classes. Messages name the class and
+the code alone, because servers quote values (prompts) in theirs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from otel_llm_sql.errors import DatabaseUnavailableError, RejectedRowsError, Sch
 # PostgreSQL: connection (08), rollbacks (40), resources (53), operator intervention (57P), lock not available, our own
 # statement timeout, and a server that became read-only.
 _TRANSIENT_STATES = ("08", "40", "53", "57P", "55P03", "57014", "25006", "58")
+_SQLSTATE_LENGTH = 5
 _MISSING_STATES = ("42P01", "42703", "3F000")
 _CONFLICT_STATES = ("23505", "23503")
 
@@ -56,33 +57,37 @@ def translated(error: Exception) -> StoreError:
 
 
 def _code(original: BaseException) -> str:
-    # MySQL's number goes first: newer drivers have a SQLSTATE beside it, which says HY000 for most of them.
+    # MySQL's number goes first: newer drivers have a SQLSTATE beside it, which says HY000 for most of them. PyMySQL's 0
+    # is no number: the connection is closed.
     number = original.args[0] if original.args else None
-    if isinstance(number, int) and not isinstance(original, OSError):
+    if isinstance(number, int) and number and not isinstance(original, OSError):
         return str(number)
     states = (getattr(original, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname"))
     return next((state for state in states if isinstance(state, str)), "")
 
 
+def _number(code: str) -> int | None:
+    """MySQL's error number; None for a SQLSTATE, which has five characters, all of them digits in some."""
+    return int(code) if code.isdecimal() and len(code) < _SQLSTATE_LENGTH else None
+
+
 def _is_missing(original: BaseException, code: str) -> bool:
     if isinstance(original, sqlite3.OperationalError):
         return "no such table" in str(original) or "has no column" in str(original) or "no such column" in str(original)
-    return code in _MISSING_STATES or (code.isdecimal() and len(code) == 4 and int(code) in _MISSING_NUMBERS)
+    return code in _MISSING_STATES or _number(code) in _MISSING_NUMBERS
 
 
 def _is_conflict(original: BaseException, code: str) -> bool:
     if isinstance(original, sqlite3.IntegrityError):
         return code in ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_FOREIGNKEY")
-    return code in _CONFLICT_STATES or (code.isdecimal() and len(code) == 4 and int(code) in _CONFLICT_NUMBERS)
+    return code in _CONFLICT_STATES or _number(code) in _CONFLICT_NUMBERS
 
 
 def _is_transient(error: Exception, original: BaseException, code: str) -> bool:
     if isinstance(original, sqlite3.Error):
         return any(code.startswith(name) for name in _TRANSIENT_SQLITE)
-    if code.isdecimal() and len(code) == 4:
-        return int(code) in _TRANSIENT_NUMBERS
     if code:
-        return code.startswith(_TRANSIENT_STATES)
+        return _number(code) in _TRANSIENT_NUMBERS or (not _number(code) and code.startswith(_TRANSIENT_STATES))
     # No code at all: the connection broke before the server could say anything.
     lost = isinstance(error, exc.OperationalError | exc.InterfaceError) or getattr(
         error, "connection_invalidated", False

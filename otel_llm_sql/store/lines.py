@@ -26,6 +26,8 @@ class Lines:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._connections: WeakSet[Any] = WeakSet()
+        # A closed connection has no file any more: psycopg says so with an error of its own.
+        self._errors = (OSError, engine.dialect.loaded_dbapi.Error)
         sa.event.listen(engine, "connect", lambda connection, _record: self._connections.add(connection))
 
     @contextmanager
@@ -42,8 +44,7 @@ class Lines:
 
     def _cut(self) -> None:
         for connection in list(self._connections):
-            # A closed connection has no file any more, and psycopg says so with an error of its own.
-            with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as line:
+            with suppress(*self._errors), socket.socket(fileno=os.dup(connection.fileno())) as line:
                 line.shutdown(socket.SHUT_RDWR)
 
 
