@@ -23,8 +23,11 @@ from otel_llm_sql.records import REPAIRED, Operation
 from otel_llm_sql.rows import TABLES, resolve
 from otel_llm_sql.schema.tables import metadata
 from otel_llm_sql.settings import Settings
+from otel_llm_sql.store.dialects import DIALECTS
 from otel_llm_sql.store.reader import Reader
 from otel_llm_sql.store.writer import Letter, Writer
+
+pytestmark = pytest.mark.quick
 
 Rows = dict[str, list[dict[str, object]]]
 
@@ -62,7 +65,6 @@ def writer(url: str) -> Iterator[Writer]:
     made.close()
 
 
-@pytest.mark.quick
 def test_order_batches_and_repetition_leave_no_trace(kind: str, new_database: Callable[[str], str]) -> None:
     """Shuffled, split and partly repeated in any way Hypothesis thinks of: the same rows in every table."""
     whole = deliver(new_database(kind), [telemetry.everything()])
@@ -100,7 +102,6 @@ def test_four_processes_at_once(kind: str, new_database: Callable[[str], str]) -
     reader.close()
 
 
-@pytest.mark.quick
 def test_one_call_one_row(writer: Writer) -> None:
     """Twins become one operation: the innermost span gives identity and usage, the outer one messages and session."""
     writer.write(telemetry.agent_run(0x30, "run"), soon())
@@ -180,7 +181,7 @@ def test_rows_are_named_like_columns(url: str) -> None:
     writer = Writer(Settings(url=url))
     writer.write([], soon())
     with writer.engine.connect() as connection:
-        known = Reader(connection, lambda _: None)
+        known = Reader(connection, DIALECTS[connection.dialect.name], lambda _: None)
         batch = resolve(telemetry.everything(), known, lambda _: None)
     for table in TABLES:
         assert {frozenset(row) for row in batch.inserts[table]} == {frozenset(metadata.tables[table].c.keys())}

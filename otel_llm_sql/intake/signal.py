@@ -19,9 +19,9 @@ class SpanEvent:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Signal:
-    """A span or a log record.
+    """A span or a log record. Not frozen, as that would cost more than the whole conversion; nobody changes it.
 
     Attributes:
         kind: `span` or `log`.

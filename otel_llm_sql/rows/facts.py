@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from otel_llm_sql.records import AGGREGATES, JsonValue, Operation
-from otel_llm_sql.rows.identity import definitions_digest, message_digest, message_digests, uuid_text, uuid_value
+from otel_llm_sql.rows.identity import definitions_digest, digest_text, key_within, message_digest, message_digests
 from otel_llm_sql.rows.texts import Texts
 
 VALUES = (
@@ -129,7 +129,7 @@ def fact_of(operation: Operation, texts: Texts) -> Fact:
     if operation.tool_definitions is not None:
         digest = definitions_digest(operation.tool_definitions)
         texts.definitions[digest] = operation.tool_definitions
-        extras[DEFINITIONS] = uuid_text(digest)
+        extras[DEFINITIONS] = digest_text(digest)
     return Fact(
         values=dict(zip(VALUES, _values(operation), strict=True)),
         extras=extras,
@@ -163,7 +163,7 @@ def fact_json(fact: Fact) -> JsonValue:
     return {
         "values": {k: v for k, v in fact.values.items() if v is not None},
         "extras": fact.extras,
-        "messages": [uuid_text(digest) for digest in fact.digests],
+        "messages": [digest_text(digest) for digest in fact.digests],
         "inputs": fact.inputs,
         "session_key": fact.session_key,
         "workspace": fact.workspace,
@@ -186,7 +186,7 @@ def _fact_from_json(kept: Mapping[str, Any], span_row: Mapping[str, Any]) -> Fac
     return Fact(
         values=values,
         extras=kept["extras"],
-        digests=[uuid_value(text) for text in kept["messages"]],
+        digests=[int(text, 16) for text in kept["messages"]],
         inputs=kept["inputs"],
         parent_span_id=span_row.get("parent_span_id"),
         span_name=span_row.get("span_name"),
@@ -199,14 +199,13 @@ def _fact_from_json(kept: Mapping[str, Any], span_row: Mapping[str, Any]) -> Fac
 
 def fact_from_row(operation: Mapping[str, Any], span_row: Mapping[str, Any]) -> Fact:
     """The fact of a span that is the only source of an operation, read back from that operation's row."""
-    session = uuid_value(operation["session_id"])
     extras = dict(operation["extras"] or {})
     if DEFINITIONS in extras:
-        extras[DEFINITIONS] = uuid_text(uuid_value(extras[DEFINITIONS]) ^ session)
+        extras[DEFINITIONS] = digest_text(key_within(extras[DEFINITIONS]))
     return Fact(
         values={name: operation[name] for name in VALUES},
         extras=extras,
-        digests=message_digests([uuid_value(text) ^ session for text in operation["message_ids"] or ()]),
+        digests=message_digests([key_within(text) for text in operation["message_ids"] or ()]),
         inputs=operation["input_messages"],
         parent_span_id=span_row["parent_span_id"],
         span_name=span_row["span_name"],

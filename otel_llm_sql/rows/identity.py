@@ -1,7 +1,8 @@
 """Identities are computed, never generated: the same telemetry gives the same keys, whoever delivers it and when.
 
-A message id is the session id XOR a key of the message itself (role, content, parts, and how many equal messages stand
-before it in the same call). So a message moves between sessions, and its key is found again, without reading its text.
+A message id is 64 bits of its session and 64 bits of the message itself (role, content, parts, and how many equal
+messages stand before it in the same call). So the messages of a session are neighbours in every index, and a message
+moves between sessions without its text being read again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]
 def hash128(text: bytes) -> int:
     """128 bits of BLAKE2b, as an integer."""
     return int.from_bytes(blake2b(text, digest_size=16).digest())
+
+
+def hash64(text: bytes) -> int:
+    """64 bits of BLAKE2b, as an integer."""
+    return int.from_bytes(blake2b(text, digest_size=8).digest())
 
 
 def uuid_text(value: int) -> str:
@@ -52,22 +58,45 @@ def trace_session_id(trace_id: str) -> str:
     return f"{trace_id[:8]}-{trace_id[8:12]}-{trace_id[12:16]}-{trace_id[16:20]}-{trace_id[20:]}"
 
 
+@lru_cache(maxsize=4096)
+def session_prefix(session: str) -> str:
+    """What the ids of all that belongs to a session begin with."""
+    h = f"{hash64(session.encode()):016x}"
+    return f"{h[:8]}-{h[8:12]}-{h[12:]}-"
+
+
+def id_within(prefix: str, key: int) -> str:
+    """The id of something of a session, by its 64-bit key."""
+    h = f"{key:016x}"
+    return f"{prefix}{h[:4]}-{h[4:]}"
+
+
+def key_within(text: str) -> int:
+    """The inverse of `id_within`."""
+    return int(text[19:23] + text[24:], 16)
+
+
+def digest_text(digest: int) -> str:
+    """16 hex digits."""
+    return f"{digest:016x}"
+
+
 def message_digest(role: str, content: str | None, parts: list[JsonValue] | None) -> int:
     """What a message says, whoever sends it and when."""
     # A missing content is not an empty one; \1 cannot be confused with text that follows \0.
     text = f"{role}\0\1" if content is None else f"{role}\0{content}"
     if parts is None:
-        return hash128(text.encode())
-    return hash128(text.encode() + b"\0\1" + orjson.dumps(parts, option=orjson.OPT_SORT_KEYS))
+        return hash64(text.encode())
+    return hash64(text.encode() + b"\0\1" + orjson.dumps(parts, option=orjson.OPT_SORT_KEYS))
 
 
 def definitions_digest(definitions: JsonValue) -> int:
     """What a set of tool definitions says."""
-    return hash128(b"tools\0" + orjson.dumps(definitions, option=orjson.OPT_SORT_KEYS))
+    return hash64(b"tools\0" + orjson.dumps(definitions, option=orjson.OPT_SORT_KEYS))
 
 
 def _repeated(digest: int, times: int) -> int:
-    return hash128(b"repeated\0%d\0%d" % (times, digest))
+    return hash64(b"repeated\0%d\0%d" % (times, digest))
 
 
 def message_keys(digests: Iterable[int]) -> list[int]:

@@ -23,7 +23,7 @@ from otel_llm_sql.rows.facts import (
     fact_from_row,
     fact_of,
 )
-from otel_llm_sql.rows.identity import operation_id, uuid_value
+from otel_llm_sql.rows.identity import operation_id
 from otel_llm_sql.rows.known import Known
 from otel_llm_sql.rows.merge import CLOCK_SKEW, Merged, combined, groups, merged, same
 from otel_llm_sql.rows.placing import Named, Trace, place
@@ -244,7 +244,7 @@ def span_row(key: SpanKey, evidence: Evidence) -> Row:
 def definitions_digest_of(extras: Mapping[str, JsonValue]) -> int | None:
     """The digest of the tool definitions that a fact speaks of."""
     text = extras.get(DEFINITIONS)
-    return uuid_value(text) if text else None
+    return int(text, 16) if text else None
 
 
 def resolve_operations(operations: Sequence[Operation], known: Known) -> Resolution:

@@ -14,9 +14,9 @@ import orjson
 from otel_llm_sql.records import AGGREGATES, Message
 from otel_llm_sql.rows.batch import Row, RowBatch
 from otel_llm_sql.rows.facts import DEFINITIONS, VALUES
-from otel_llm_sql.rows.identity import message_keys, uuid_text, uuid_value
+from otel_llm_sql.rows.identity import id_within, message_keys, session_prefix
 from otel_llm_sql.rows.known import Carrier
-from otel_llm_sql.rows.placing import Profile
+from otel_llm_sql.rows.placing import Named, Profile
 from otel_llm_sql.rows.resolve import Final, Resolution, definitions_digest_of
 
 
@@ -58,14 +58,14 @@ class Settlement:
     definitions: dict[str, tuple[str, int]] = field(default_factory=dict)
     lost_definitions: dict[str, str] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict)
+    names: dict[str, Named] = field(default_factory=dict)
     carriers: dict[str, list[Carrier]] = field(default_factory=dict)
 
     def write_operations(self) -> None:
         """Rows of `llm_operations` that are new or different; and what they say of messages and sessions."""
-        ids_by_value: dict[int, str] = {}
         # In the order in which they own messages: the first claim on a message is the best.
         for final in sorted(self.resolution.finals.values(), key=_precedence):
-            row, ids = operation_row(final, ids_by_value)
+            row, ids = operation_row(final)
             before = self.resolution.old.get(final.operation_id)
             if before is not None and _equal(row, before):
                 continue
@@ -95,7 +95,7 @@ class Settlement:
             self.digests[message_id] = said.digests[number]
             self.homes[message_id] = final.session_id
         if (digest := definitions_digest_of(said.extras)) is not None:
-            self.definitions[uuid_text(digest ^ uuid_value(final.session_id))] = (final.session_id, digest)
+            self.definitions[id_within(session_prefix(final.session_id), digest)] = (final.session_id, digest)
 
     def _withdraw(self, before: Row) -> None:
         rank = int(before["operation_type"] in AGGREGATES)
@@ -129,6 +129,8 @@ class Settlement:
             if final.session_id in self.touched:
                 values, extras = final.said.values, final.said.extras
                 profile = self.profiles.get(final.session_id)
+                if final.name:
+                    self.names[final.session_id] = final.name
                 if profile is None:
                     profile = self.profiles[final.session_id] = Profile()
                 stamp = (values["timestamp"], final.operation_id)
@@ -239,8 +241,7 @@ class Settlement:
             agent = carrier.extras.get("agent_id") or carrier.agent_name
             profile.hear(stamp, workspace=carrier.workspace, agent_id=agent, user_id=carrier.user_id)
             profile.hear_metadata(stamp, carrier.extras.get("metadata") or {})
-        names = (f.name for f in self.resolution.finals.values() if f.session_id == session_id)
-        name = next(filter(None, names), None)
+        name = self.names.get(session_id)
         before: Row = self.sessions.get(session_id, {})
         row: Row = {"session_id": session_id, "session_key": name.session_key if name else before.get("session_key")}
         row.update(profile.columns())
@@ -253,25 +254,18 @@ def _precedence(final: Final) -> tuple[bool, int, str]:
     return (values["operation_type"] in AGGREGATES, values["timestamp"], final.operation_id)
 
 
-def _ids(final: Final, session: int, known: dict[int, str]) -> list[str]:
-    ids = []
-    for key in message_keys(final.said.digests):
-        value = key ^ session
-        text = known.get(value)
-        if text is None:
-            text = known[value] = uuid_text(value)
-        ids.append(text)
-    return ids
+def _ids(final: Final) -> list[str]:
+    prefix = session_prefix(final.session_id)
+    return [id_within(prefix, key) for key in message_keys(final.said.digests)]
 
 
-def operation_row(final: Final, known: dict[int, str]) -> tuple[Row, list[str]]:
-    """The row of an operation, JSON as text; and the ids of its messages, of which some may be `known` as text."""
+def operation_row(final: Final) -> tuple[Row, list[str]]:
+    """The row of an operation, JSON as text; and the ids of its messages."""
     said = final.said
-    session = uuid_value(final.session_id)
-    ids = _ids(final, session, known)
+    ids = _ids(final)
     extras = said.extras
     if DEFINITIONS in extras:
-        extras = extras | {DEFINITIONS: uuid_text(uuid_value(extras[DEFINITIONS]) ^ session)}
+        extras = extras | {DEFINITIONS: id_within(session_prefix(final.session_id), int(extras[DEFINITIONS], 16))}
     innermost = final.members[0]
     row: Row = {"operation_id": final.operation_id, "session_id": final.session_id}
     row.update(said.values)

@@ -11,7 +11,7 @@ from typing import Any
 
 
 from otel_llm_sql.records import JsonValue, Message
-from otel_llm_sql.rows.identity import message_digests, uuid_text, uuid_value
+from otel_llm_sql.rows.identity import digest_text, id_within, key_within, message_digests, session_prefix
 from otel_llm_sql.rows.known import Known, Row
 
 _FIELDS = ("role", "content", "parts", "tool_call_id", "tool_name")
@@ -27,18 +27,18 @@ class Texts:
     def kept(self, messages: Iterable[int], definitions: Iterable[int]) -> dict[str, JsonValue]:
         """What is kept with evidence whose shape is not shown."""
         kept: dict[str, JsonValue] = {}
-        if texts := {uuid_text(d): {n: getattr(self.messages[d], n) for n in _FIELDS} for d in messages}:
+        if texts := {digest_text(d): {n: getattr(self.messages[d], n) for n in _FIELDS} for d in messages}:
             kept["texts"] = texts
-        if tools := {uuid_text(d): self.definitions[d] for d in definitions}:
+        if tools := {digest_text(d): self.definitions[d] for d in definitions}:
             kept["definitions"] = tools
         return kept
 
     def unpack(self, kept: Mapping[str, Any]) -> None:
         """Take back what was kept with evidence."""
         for text, fields in (kept.get("texts") or {}).items():
-            self.messages.setdefault(uuid_value(text), Message(**fields))
+            self.messages.setdefault(int(text, 16), Message(**fields))
         for text, definitions in (kept.get("definitions") or {}).items():
-            self.definitions.setdefault(uuid_value(text), definitions)
+            self.definitions.setdefault(int(text, 16), definitions)
 
     def recover(self, messages: Collection[int], old: Iterable[Row], known: Known) -> None:
         """Read messages that the batch does not have from the operations that carried them."""
@@ -47,9 +47,8 @@ class Texts:
             return
         places: dict[str, int] = {}
         for row in old:
-            session = uuid_value(row["session_id"])
             ids = row["message_ids"] or ()
-            digests = message_digests([uuid_value(text) ^ session for text in ids])
+            digests = message_digests([key_within(text) for text in ids])
             places.update((text, d) for text, d in zip(ids, digests, strict=True) if d in missing)
         for row in known.messages(places):
             self.messages[places[row["message_id"]]] = Message(**{name: row[name] for name in _FIELDS})
@@ -59,7 +58,7 @@ class Texts:
         missing = set(digests) - self.definitions.keys()
         if not missing:
             return
-        sessions = {uuid_value(row["session_id"]) for row in old}
-        places = {uuid_text(digest ^ session): digest for digest in missing for session in sessions}
+        prefixes = {session_prefix(row["session_id"]) for row in old}
+        places = {id_within(prefix, digest): digest for digest in missing for prefix in prefixes}
         for text, definitions in known.definitions(places).items():
             self.definitions[places[text]] = definitions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from otel_llm_sql.schema.tables import metadata
 
@@ -97,6 +98,24 @@ def _copy_field(value: Any) -> str:
     return value.replace("\r", "\\r") if "\r" in value else value
 
 
+def among(column: sa.Column[Any], values: Collection[str]) -> sa.ColumnElement[bool]:
+    """Whether a column holds one of these values."""
+    return column.in_(sorted(values))
+
+
+def among_array(column: sa.Column[Any], values: Collection[str]) -> sa.ColumnElement[bool]:
+    """The same for PostgreSQL, with one array for all values: half of the time of a long list of parameters."""
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in sorted(values))
+    array = sa.literal('{"' + '","'.join(quoted) + '"}' if values else "{}", sa.Text)
+    return column == sa.any_(sa.cast(array, postgresql.ARRAY(column.type)))
+
+
+def among_json(column: sa.Column[Any], values: Collection[str]) -> sa.ColumnElement[bool]:
+    """The same for SQLite, with one JSON array."""
+    each = sa.func.json_each(orjson.dumps(sorted(values)).decode()).table_valued("value")
+    return column.in_(sa.select(each.c.value))
+
+
 @dataclass(frozen=True, slots=True)
 class Insert:
     """A way to insert rows.
@@ -116,6 +135,7 @@ class Dialect:
 
     Attributes:
         insert: the fastest insert per driver; `None` stands for every other driver.
+        among: how it is asked whether a column holds one of many values.
         moment: a timestamp (microseconds since the epoch) as the plain insert takes it.
         locks_rows: whether writers take row locks; SQLite has one writer at a time anyway.
         typed: whether values go through our column types, also in updates.
@@ -124,6 +144,7 @@ class Dialect:
     """
 
     insert: Mapping[str | None, Insert]
+    among: Callable[[sa.Column[Any], Collection[str]], sa.ColumnElement[bool]] = among
     moment: Callable[[int], str] = utc_text
     locks_rows: bool = True
     typed: bool = False
@@ -138,10 +159,11 @@ _MYSQL = Dialect(insert={None: _PLAIN}, packet="SELECT @@max_allowed_packet")
 DIALECTS = {
     "postgresql": Dialect(
         insert={"psycopg2": Insert(copy_psycopg2), "psycopg": Insert(copy_psycopg), None: _TYPED},
+        among=among_array,
         moment=utc_offset_text,
         hangs=True,
     ),
-    "sqlite": Dialect(insert={None: _PLAIN}, locks_rows=False),
+    "sqlite": Dialect(insert={None: _PLAIN}, among=among_json, locks_rows=False),
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
 }

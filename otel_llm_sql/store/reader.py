@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from otel_llm_sql.rows import Carrier, Row
 from otel_llm_sql.schema import tables as t
-from otel_llm_sql.store.dialects import EPOCH, MICROSECOND, TIMES
+from otel_llm_sql.store.dialects import EPOCH, MICROSECOND, TIMES, Dialect
 
 _PER_QUESTION = 5000
 """Values in one IN list: below every database's limit on parameters (asyncpg 32,767; the smallest)."""
@@ -34,17 +34,21 @@ class Reader:
 
     Args:
         connection: the writer's connection, its locks held.
+        dialect: what differs between databases.
         require_traces: called with trace ids before their spans are read; raises when they are not locked yet.
     """
 
-    def __init__(self, connection: sa.Connection, require_traces: Callable[[Collection[str]], None]) -> None:
+    def __init__(
+        self, connection: sa.Connection, dialect: Dialect, require_traces: Callable[[Collection[str]], None]
+    ) -> None:
         self._connection = connection
+        self._among = dialect.among
         self._require_traces = require_traces
 
     def _ask(self, select: sa.Select[Any], column: sa.Column[Any], ids: Collection[str]) -> Iterator[sa.Row[Any]]:
         ordered = sorted(ids)
         for start in range(0, len(ordered), _PER_QUESTION):
-            yield from self._connection.execute(select.where(column.in_(ordered[start : start + _PER_QUESTION])))
+            yield from self._connection.execute(select.where(self._among(column, ordered[start : start + _PER_QUESTION])))
 
     def spans(self, trace_ids: Collection[str]) -> list[Row]:
         """Rows of `llm_spans` without `facts`."""

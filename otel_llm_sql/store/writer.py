@@ -108,7 +108,7 @@ class Writer:
                     raise _NotLockedError(trace_ids)
 
             batch = rows.resolve(
-                operations, Reader(connection, require), lambda ids: self._hold(connection, ids, _HALF)
+                operations, Reader(connection, self._dialect, require), lambda ids: self._hold(connection, ids, _HALF)
             )
             if self._limit is not None:
                 fit(batch, self._limit)
