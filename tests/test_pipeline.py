@@ -22,6 +22,8 @@ from otel_llm_sql.settings import Settings
 from otel_llm_sql.store.engines import create_engine
 from otel_llm_sql.store.writer import Writer
 
+pytestmark = pytest.mark.quick
+
 
 def chat(number: int, **attributes: object) -> Signal:
     """A chat span as the OpenAI instrumentation writes it."""
@@ -82,7 +84,6 @@ def own_server(request: pytest.FixtureRequest, servers: Callable[[str], object])
     server.close()
 
 
-@pytest.mark.quick
 def test_signals_become_rows(pipeline: Pipeline, url: str) -> None:
     """GenAI spans are stored, others are counted; the same again adds nothing."""
     other = Signal("span", "a" * 32, "b" * 16, None, "GET /", 1, 2, {"http.request.method": "GET"})
@@ -312,7 +313,6 @@ def test_many_threads_one_pipeline(pipeline: Pipeline, url: str) -> None:
     assert stored(url) == 160
 
 
-@pytest.mark.quick
 def test_after_fork_the_child_delivers_too(url: str) -> None:
     """F04: a child forked while the parent's lock was held delivers; what the parent keeps is not doubled."""
     pipeline = shared(Settings(url=url))

@@ -21,6 +21,8 @@ from otel_llm_sql.errors import DatabaseUnavailableError, QueryError
 from otel_llm_sql.query import AsyncQuery, Query, apolars_from_db, polars_from_db, query_db
 from otel_llm_sql.query.filters import FILTERS, Filters, selection
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def filled(url: str) -> str:

@@ -17,6 +17,8 @@ from otel_llm_sql.errors import QueryError
 from otel_llm_sql.query import AsyncQuery, Query, aquery_db, polars_from_db, query_db
 from otel_llm_sql.query.filters import COLUMNS
 
+pytestmark = pytest.mark.quick
+
 SCHEMA = {
     **dict.fromkeys(COLUMNS, pl.String()),
     **{name: pl.Int64() for name in COLUMNS if name.endswith(("_tokens", "_ms"))},

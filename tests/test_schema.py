@@ -21,8 +21,6 @@ from otel_llm_sql.store.engines import create_engine
 
 pytestmark = pytest.mark.quick
 
-pytestmark = pytest.mark.quick
-
 
 @contextmanager
 def engine(url: str, **options: Any) -> Iterator[sa.Engine]:
