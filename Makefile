@@ -13,7 +13,7 @@ help:
 	@echo "make test    all tests, on two cores; databases that are not installed are skipped and named"
 	@echo "make lint    format, lint, types, layers"
 	@echo "make format  put the files into the form that make lint asks for"
-	@echo "make bench   operations per second written and read, beside the database's own limit"
+	@echo "make bench   operations per second beside the database's own limit; CPU and memory in the application"
 	@echo "make lock    renew the lock files"
 	@echo "make clean   remove what make has made"
 
@@ -46,6 +46,8 @@ format: $(INSTALLED)
 bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/write.py $(ARGS)
 	@$(BIN)/python benchmarks/read.py $(ARGS)
+	@$(BIN)/python benchmarks/application.py $(ARGS)
+	@$(BIN)/python benchmarks/memory.py
 
 lock: $(INSTALLED)
 	UV=$(BIN)/uv lock/update.sh
