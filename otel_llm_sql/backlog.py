@@ -15,14 +15,13 @@ class Backlog:
     """Signals in the order in which they came, at most so many bytes of them.
 
     Args:
-        limit: bytes; when they are exceeded the oldest signals are dropped and counted.
+        limit: bytes; when they are exceeded the oldest signals are given out.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._batches: deque[tuple[list[Signal], int]] = deque()
         self._size = 0
-        self.dropped = 0
 
     def __bool__(self) -> bool:
         return bool(self._batches)
@@ -30,17 +29,19 @@ class Backlog:
     def __len__(self) -> int:
         return sum(len(batch) for batch, _ in self._batches)
 
-    def keep(self, signals: Sequence[Signal], *, first: bool = False) -> None:
-        """Keep signals for later, in front of all others or behind them."""
+    def keep(self, signals: Sequence[Signal], *, first: bool = False) -> list[Signal]:
+        """Keep signals for later, in front of all others or behind them; returns those that had to make room."""
+        excess: list[Signal] = []
         if not signals:
-            return
+            return excess
         entry = (list(signals), sum(map(_bytes, signals)))
         (self._batches.appendleft if first else self._batches.append)(entry)
         self._size += entry[1]
         while self._size > self._limit and self._batches:
             batch, size = self._batches.popleft()
             self._size -= size
-            self.dropped += len(batch)
+            excess += batch
+        return excess
 
     def take(self) -> list[Signal]:
         """The oldest batch; empty when there is none."""

@@ -69,3 +69,11 @@ OTEL_EXPORTER_LLM_SQL_QUERY_TIMEOUT = "OTEL_EXPORTER_LLM_SQL_QUERY_TIMEOUT"
 
 Seconds a query may take. Default: 60.
 """
+
+OTEL_EXPORTER_LLM_SQL_SPOOL = "OTEL_EXPORTER_LLM_SQL_SPOOL"
+"""
+.. envvar:: OTEL_EXPORTER_LLM_SQL_SPOOL
+
+Directory for telemetry that a process could not store before it ended; the next one stores it. `off` keeps none.
+Default: `otel-llm-sql/spool` in the user's data directory.
+"""

@@ -1,6 +1,6 @@
 """The path itself: signals -> operations -> priced -> rows -> committed. The one file that names every hop.
 
-What the database does not take now is kept and tried again, within a bound; what it never takes is isolated and put away
+What the database does not take now is kept and tried again, within a bound, across processes too; what it never takes is isolated and put away
 as a dead letter; neighbours are never lost. Safe under threads and after fork.
 """
 
@@ -10,32 +10,31 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from contextlib import suppress
 from weakref import WeakSet
 
 from otel_llm_sql.backlog import Backlog
 from otel_llm_sql.conventions import read, without_content
-from otel_llm_sql.errors import DatabaseUnavailableError, RejectedRowsError, SchemaError, StoreError
+from otel_llm_sql.errors import DatabaseUnavailableError, SchemaError, StoreError
 from otel_llm_sql.intake.signal import Signal
-from otel_llm_sql.letters import letter
+from otel_llm_sql.letters import letter_of_operation, letter_of_signal
 from otel_llm_sql.pricing import Prices
 from otel_llm_sql.records import Operation
-from otel_llm_sql.settings import Settings
+from otel_llm_sql.settings import Settings, spool_directory
+from otel_llm_sql.spool import Spool
 from otel_llm_sql.store.writer import Letter, Writer
 
 BATCH = 1000
 """Operations in one transaction: more would hold locks for longer without being faster."""
+
+_SPOOL = 10
+"""The files of a database may hold so many times what one process may keep in memory."""
 
 _RETRY_FIRST, _RETRY_LAST = 1.0, 30.0
 """Seconds between two tries of what is kept."""
 
 
 _alive: WeakSet[Pipeline] = WeakSet()
-
-
-class _Item(NamedTuple):
-    signal: Signal
-    operation: Operation
 
 
 class Pipeline:
@@ -49,12 +48,15 @@ class Pipeline:
         ignored: signals that were not about GenAI.
         duplicates: signals that said nothing new.
         dead_lettered: signals that were put away.
+        spooled: signals that were kept in files, for a later process.
+        dropped: signals that could be kept nowhere.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._prices = Prices(settings.prices)
         self._writer = Writer(settings)
+        self._spool = Spool(spool_directory(settings), settings.url, _SPOOL * settings.backlog_bytes)
         self._start()
         _alive.add(self)
 
@@ -66,12 +68,8 @@ class Pipeline:
         self._pause = _RETRY_FIRST
         self._try_at = 0.0
         self._closed = threading.Event()
-        self.stored = self.ignored = self.duplicates = self.dead_lettered = 0
-
-    @property
-    def dropped(self) -> int:
-        """Signals that were kept and had to make room for newer ones."""
-        return self._backlog.dropped
+        self._spool_read = False
+        self.stored = self.ignored = self.duplicates = self.dead_lettered = self.spooled = self.dropped = 0
 
     def deliver(self, signals: Iterable[Signal]) -> None:
         """Store signals; returns after the commit.
@@ -110,10 +108,38 @@ class Pipeline:
         return not self._backlog
 
     def close(self, timeout: float = 30.0) -> None:
-        """Flush, and close the connections. A later delivery opens new ones."""
+        """Flush, and close the connections; what is still kept goes to files. A later delivery opens new ones."""
         self.flush(timeout)
         self._closed.set()
+        with self._kept:
+            while self._backlog:
+                self._put_aside(self._backlog.take())
         self._writer.close()
+
+    def replay(self) -> int:
+        """Store what earlier processes could not; returns how many signals that were.
+
+        Raises:
+            StoreError: the database does not take them; they are kept where they are.
+        """
+        with self._lock:
+            return self._replay(time.monotonic() + self._settings.timeout)
+
+    def _replay(self, deadline: float) -> int:
+        count = 0
+        for path, operations in self._spool.read():
+            self._store(operations, [], deadline)
+            path.unlink(missing_ok=True)
+            count += len(operations)
+        self._spool_read = True
+        return count
+
+    def _put_aside(self, signals: Sequence[Signal]) -> None:
+        operations = [operation for signal in signals if (operation := self._read(signal, []))]
+        if operations and self._spool.write(operations):
+            self.spooled += len(operations)
+        else:
+            self.dropped += len(operations)
 
     def before_fork(self) -> bool:
         """Let a write that is under way end; whether that was waited for, and `after_fork_in_parent` is due.
@@ -140,19 +166,25 @@ class Pipeline:
 
     def _deliver(self, batch: Sequence[Signal], deadline: float, *, first: bool = False) -> None:
         letters: list[Letter] = []
-        items = [item for signal in batch if (item := self._read(signal, letters))]
+        operations = [operation for signal in batch if (operation := self._read(signal, letters))]
         try:
-            for start in range(0, len(items), BATCH):
-                self._write(items[start : start + BATCH], letters, deadline)
-            if letters:
-                self.dead_lettered += self._writer.bury(letters, deadline)
+            self._store(operations, letters, deadline)
         except StoreError as error:
             self._keep(batch, first=first)
             self._later(error)
             raise
         self._pause, self._try_at = _RETRY_FIRST, 0.0
+        if not self._spool_read:
+            with suppress(StoreError):  # this delivery is committed, whatever becomes of earlier ones
+                self._replay(deadline)
 
-    def _read(self, signal: Signal, letters: list[Letter]) -> _Item | None:
+    def _store(self, operations: Sequence[Operation], letters: list[Letter], deadline: float) -> None:
+        for start in range(0, len(operations), BATCH):
+            self._write(operations[start : start + BATCH], letters, deadline)
+        if letters:
+            self.dead_lettered += self._writer.bury(letters, deadline)
+
+    def _read(self, signal: Signal, letters: list[Letter]) -> Operation | None:
         """Hops one and two: a signal becomes a priced operation."""
         try:
             operation = read(signal)
@@ -170,29 +202,32 @@ class Pipeline:
         if not operation.trace_id or not operation.span_id:
             letters.append(self._letter(signal, "names no trace and span: it cannot be tied to an operation"))
             return None
-        return _Item(signal, operation)
+        return operation
 
     def _letter(self, signal: Signal, reason: str) -> Letter:
-        return letter(signal, reason, capture_content=self._settings.capture_content)
+        return letter_of_signal(signal, reason, capture_content=self._settings.capture_content)
 
-    def _write(self, items: Sequence[_Item], letters: list[Letter], deadline: float) -> None:
+    def _write(self, operations: Sequence[Operation], letters: list[Letter], deadline: float) -> None:
         """Hops three and four: operations become rows, committed; a row that is refused is found by halving."""
         try:
-            batch = self._writer.write([item.operation for item in items], deadline)
-        except RejectedRowsError as error:
-            if len(items) == 1:
-                letters.append(self._letter(items[0].signal, str(error)))
+            batch = self._writer.write(operations, deadline)
+        except (DatabaseUnavailableError, SchemaError):
+            raise
+        except Exception as error:  # noqa: BLE001 - refused by the database, or a bug of ours: it costs no neighbour
+            if len(operations) == 1:
+                reason = str(error) if isinstance(error, StoreError) else f"could not be stored: {type(error).__name__}"
+                letters.append(letter_of_operation(operations[0], reason))
                 return
-            middle = len(items) // 2
-            self._write(items[:middle], letters, deadline)
-            self._write(items[middle:], letters, deadline)
+            middle = len(operations) // 2
+            self._write(operations[:middle], letters, deadline)
+            self._write(operations[middle:], letters, deadline)
         else:
-            self.stored += len(items)
+            self.stored += len(operations)
             self.duplicates += batch.duplicates
 
     def _keep(self, batch: Sequence[Signal], *, first: bool = False) -> None:
         with self._kept:
-            self._backlog.keep(batch, first=first)
+            self._put_aside(self._backlog.keep(batch, first=first))
 
     def _later(self, error: StoreError) -> None:
         """Leave a database alone that does not answer; come back by ourselves, should the application stay silent."""

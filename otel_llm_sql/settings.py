@@ -37,6 +37,8 @@ class Settings:
         timeout: seconds one export may take, retries included.
         backlog_bytes: how much telemetry is kept in memory while the database does not take it.
         query_timeout: seconds a query may take.
+        spool: directory for what a process could not store before it ended; `off` for none; None for
+            `otel-llm-sql/spool` in the user's data directory.
     """
 
     url: str
@@ -48,6 +50,7 @@ class Settings:
     timeout: float = 10.0
     backlog_bytes: int = 64 * 1024 * 1024
     query_timeout: float = 60.0
+    spool: str | None = None
 
     def __repr__(self) -> str:
         shown = ((name, getattr(self, name)) for name in self.__slots__)
@@ -86,6 +89,16 @@ def load(**arguments: Any) -> Settings:
 def default_url() -> str:
     """URL of the embedded database: a SQLite file in the user's data directory, which is not created here."""
     return f"sqlite:///{_data_directory() / 'otel-llm-sql' / 'llm.db'}"
+
+
+def spool_directory(settings: Settings) -> Path | None:
+    """Where is kept what could not be stored; None where nothing is to be, or can be, kept."""
+    if settings.spool is not None:
+        return None if settings.spool.lower() == "off" else Path(settings.spool)
+    try:
+        return _data_directory() / "otel-llm-sql" / "spool"
+    except SettingsError:
+        return None
 
 
 def mask(url: str) -> str:
@@ -192,6 +205,7 @@ _SETTINGS: Mapping[str, Callable[[str, Any], Any]] = {
     "timeout": _seconds,
     "backlog_bytes": _bytes,
     "query_timeout": _seconds,
+    "spool": _text,
 }
 _URLS = {"url", "async_url"}
 _ALIASES = {"db_uri": "url", "async_db_uri": "async_url"}

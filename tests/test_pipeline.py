@@ -8,17 +8,20 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from databases import KINDS, Server
 from test_store import rows_of
 
+from otel_llm_sql.conventions import read
 from otel_llm_sql.errors import DatabaseUnavailableError, SchemaError, StoreError
 from otel_llm_sql.intake.signal import Signal
 from otel_llm_sql.pipeline import Pipeline, shared
 from otel_llm_sql.schema import versions
 from otel_llm_sql.settings import Settings
+from otel_llm_sql.spool import Spool
 from otel_llm_sql.store.engines import create_engine
 from otel_llm_sql.store.writer import Writer
 
@@ -112,7 +115,7 @@ def test_one_refused_row_costs_no_neighbour(pipeline: Pipeline, url: str, kind: 
     engine.dispose()
     assert len(letters) == pipeline.dead_lettered == 1
     assert "refuses" in letters[0][0]
-    assert json.loads(letters[0][1])["attributes"]["gen_ai.response.model"] == "poison"
+    assert json.loads(letters[0][1])["model"] == "poison"
 
 
 def test_a_record_without_ids_is_put_away(pipeline: Pipeline, url: str) -> None:
@@ -294,13 +297,47 @@ def test_tables_that_are_dropped_come_back(new_database: Callable[[str], str]) -
 
 def test_what_is_kept_has_a_bound() -> None:
     """While nothing can be stored the oldest telemetry makes room for the newest, and is counted."""
-    pipeline = Pipeline(Settings(url="postgresql://nobody@127.0.0.1:1/none", timeout=0.2, backlog_bytes=20_000))
+    settings = Settings(url="postgresql://nobody@127.0.0.1:1/none", timeout=0.2, backlog_bytes=20_000, spool="off")
+    pipeline = Pipeline(settings)
     for first in range(0, 100, 10):
         with contextlib.suppress(StoreError):
             pipeline.deliver(chats(first, 10))
     assert pipeline.dropped == 100 - 10 * len(pipeline._backlog._batches)
     assert 0 < len(pipeline._backlog) < 100
     pipeline.close(0.1)
+
+
+def test_what_a_process_could_not_store_the_next_one_does(url: str, tmp_path: Path) -> None:
+    """An older schema, and a process that ends: its telemetry is in a file for its owner alone, and is stored by `replay`."""
+    engine = create_engine(url)
+    versions.migrate(engine, "0001")
+    settings = Settings(url=url, timeout=1, backlog_bytes=40_000, spool=str(tmp_path))
+    pipeline = Pipeline(settings)
+    for first in range(0, 60, 20):
+        with pytest.raises(StoreError):
+            pipeline.deliver(chats(first, 20))
+    pipeline.close()
+    assert (pipeline.stored, pipeline.spooled, pipeline.dropped) == (0, 60, 0)
+    files = list(tmp_path.rglob("*.jsonl"))
+    assert files
+    assert {path.stat().st_mode & 0o077 for path in files} == {0}
+    versions.migrate(engine)
+    engine.dispose()
+    later = Pipeline(settings)
+    assert later.replay() == 60
+    later.close()
+    assert stored(url) == 60
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_kept_telemetry_follows_the_next_delivery(new_database: Callable[[str], str], tmp_path: Path) -> None:
+    """Nobody has to replay: the first delivery that succeeds takes along what earlier processes left."""
+    url = new_database("sqlite")
+    Spool(tmp_path, url, 10**6).write([operation for signal in chats(0, 5) if (operation := read(signal))])
+    pipeline = Pipeline(Settings(url=url, spool=str(tmp_path)))
+    pipeline.deliver(chats(5, 1))
+    pipeline.close()
+    assert stored(url) == 6
 
 
 def test_many_threads_one_pipeline(pipeline: Pipeline, url: str) -> None:

@@ -1,6 +1,6 @@
 """Bring the tables to the version this package writes.
 
-It may run while programs write: they keep their telemetry until it is done.
+It may run while programs write: they keep their telemetry until it is done. What programs that ended had kept is stored.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Migrate."""
     from otel_llm_sql.cli.connections import connected
+    from otel_llm_sql.pipeline import Pipeline
     from otel_llm_sql.schema import tables, versions
 
     settings = load(url=arguments.db_uri, schema=arguments.schema)
@@ -28,4 +29,6 @@ def run(arguments: argparse.Namespace) -> int:
         versions.migrate(engine)
     state = "already at" if before == tables.VERSION else f"{before or 'no tables'} ->"
     print(f"{mask(settings.url)}: {state} {tables.VERSION}")
+    if kept := Pipeline(settings).replay():
+        print(f"stored {kept:,} operations that programs had kept meanwhile")
     return 0

@@ -1,0 +1,77 @@
+"""Operations that outlive their process: what the database had not taken when it ended, as files.
+
+One file per ending, JSON Lines, readable by its owner alone. The next process that writes to the same database stores
+them and removes them; storing twice does no harm, as rows are idempotent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from otel_llm_sql.records import Message, Operation
+
+
+class Spool:
+    """The files of one database.
+
+    Args:
+        directory: where the spools of all databases are; None keeps nothing.
+        url: the database; its hash names the spool, so that no password stands in a path.
+        limit: bytes of all files together; when they are exceeded nothing more is written.
+    """
+
+    def __init__(self, directory: Path | None, url: str, limit: int) -> None:
+        self._directory = directory / hashlib.sha256(url.encode()).hexdigest()[:16] if directory else None
+        self._limit = limit
+
+    def write(self, operations: Sequence[Operation]) -> bool:
+        """Keep canonical operations in a new file; whether that could be done."""
+        if self._directory is None:
+            return False
+        lines = b"\n".join(map(operation_json, operations))
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if sum(path.stat().st_size for path in self._files()) + len(lines) > self._limit:
+                return False
+            name = self._directory / f"{time.time_ns()}-{os.getpid()}.jsonl"
+            partial = name.with_suffix(".part")
+            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(lines)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.rename(name)  # a reader never sees half a file
+        except OSError:
+            return False
+        return True
+
+    def read(self) -> Iterator[tuple[Path, list[Operation]]]:
+        """The files, oldest first, and what they hold; a line that is broken is passed over."""
+        for path in self._files():
+            with contextlib.suppress(OSError):  # another process was faster
+                lines = path.read_bytes().splitlines()
+                yield path, [operation for line in lines if (operation := _operation(line))]
+
+    def _files(self) -> list[Path]:
+        return sorted(self._directory.glob("*.jsonl")) if self._directory else []
+
+
+def operation_json(operation: Operation) -> bytes:
+    """A canonical operation as JSON."""
+    return orjson.dumps(asdict(operation), option=orjson.OPT_SORT_KEYS)
+
+
+def _operation(line: bytes) -> Operation | None:
+    try:
+        fields = orjson.loads(line)
+        fields["messages"] = [Message(**message | {"digest": None}) for message in fields["messages"]]
+        return Operation(**fields)
+    except (ValueError, TypeError, KeyError):
+        return None
