@@ -1,7 +1,7 @@
 """Resident memory of an application while many spans pass through the exporter, each run in a process of its own.
 
-First on SQLite, with both loads of load.py: memory is flat when it grows by less than 20 MB from the moment a fifth has
-passed to the end. Then while the database takes nothing: it stays within `backlog_bytes` and a bound for the rest.
+On SQLite, with both loads of load.py, memory is flat when it grows by less than 20 MB from the moment a fifth has
+passed to the end. While the database takes nothing it stays within `backlog_bytes` and a bound for the rest.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ REST = 20
 BACKLOG = 64 * 1024 * 1024
 """The default of `Settings.backlog_bytes`."""
 
+CASES = {"new": (False, True), "history": (True, True), "down": (False, False)}
+"""Whether calls repeat their history, and whether the database takes rows."""
+
 UNREACHABLE = "postgresql://nobody:nothing@127.0.0.1:1/none"
 
 
@@ -59,10 +62,11 @@ def batches(*, history: bool) -> Iterator[list[ReadableSpan]]:
             yield made[start : start + BATCH]
 
 
-def passing(url: str, count: int, *, history: bool, stores: bool) -> list[float]:
+def passing(directory: str, count: int, *, history: bool, stores: bool) -> list[float]:
     """MB after the first batch, with which the libraries load, and at each tenth of the spans."""
     logging.disable()  # a database that takes nothing is announced: not here
-    door = LlmSqlSpanExporter(url=url, timeout=60 if stores else 1, backlog_bytes=BACKLOG)
+    url, timeout = (f"sqlite:///{directory}/llm.db", 60) if stores else (UNREACHABLE, 1)
+    door = LlmSqlSpanExporter(url=url, timeout=timeout, backlog_bytes=BACKLOG, spool=directory)
     seen: list[float] = []
     passed = 0
     for batch in batches(history=history):
@@ -77,31 +81,30 @@ def passing(url: str, count: int, *, history: bool, stores: bool) -> list[float]
     return seen[:11]
 
 
-def run(what: str, url: str, count: int, *, history: bool, stores: bool = True) -> list[float]:
-    """Measure in a process of its own, and print a line of figures."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        seen = pool.submit(passing, url, count, history=history, stores=stores).result()
-    print(f"{what:18} " + " ".join(f"{mb:6.0f}" for mb in seen), flush=True)
-    return seen
-
-
-def verdict(grown: float, limit: float, since: str) -> None:
-    """Print growth next to its limit."""
-    print(f"{'':18} grew by {grown:.0f} MB since {since}, limit {limit:.0f}: {'ok' if grown < limit else 'TOO MUCH'}")
+def run(what: str, count: int) -> None:
+    """Measure in a process of its own; print the figures and what they mean."""
+    history, stores = CASES[what]
+    spawn = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory(prefix="llmsql-") as directory, ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        seen = pool.submit(passing, directory, count, history=history, stores=stores).result()
+    print(f"{what:9}" + "".join(f"{mb:6.0f}" for mb in seen), flush=True)
+    grown, limit, since = (
+        (max(seen[3:]) - seen[2], FLAT, "20 %")
+        if stores
+        else (max(seen) - seen[0], BACKLOG / MB + REST, "the first batch")
+    )
+    print(f"{'':9}  grew by {grown:.0f} MB since {since}, limit {limit:.0f}: {'ok' if grown < limit else 'TOO MUCH'}")
 
 
 def main() -> None:
-    """Print a line of figures and a verdict for each load, and for a database that takes nothing."""
+    """Print two lines for each case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spans", type=int, default=100_000)
-    count = parser.parse_args().spans
-    print(f"Resident MB while {count:,} spans pass: after the first batch, then at each tenth")
-    for what, history in (("new messages", False), ("history repeated", True)):
-        with tempfile.TemporaryDirectory(prefix="llmsql-") as directory:
-            seen = run(what, f"sqlite:///{directory}/llm.db", count, history=history)
-        verdict(max(seen[3:]) - seen[2], FLAT, "20 %")
-    seen = run("database is down", UNREACHABLE, count, history=False, stores=False)
-    verdict(max(seen) - seen[0], BACKLOG / MB + REST, "the first batch")
+    parser.add_argument("cases", nargs="*", default=list(CASES), help=", ".join(CASES))
+    arguments = parser.parse_args()
+    print(f"Resident MB while {arguments.spans:,} spans pass: after the first batch, then at each tenth")
+    for case in arguments.cases:
+        run(case, arguments.spans)
 
 
 if __name__ == "__main__":
