@@ -280,3 +280,16 @@ def test_psycopg_3_copies_too(new_database: Callable[[str], str]) -> None:
     url = new_database("postgresql").replace("postgresql://", "postgresql+psycopg://")
     parts = telemetry.split(telemetry.everything(), random.Random(1))
     assert deliver(url, parts) == whole
+
+
+def test_a_constant_response_id_is_no_flood(writer: Writer) -> None:
+    """A server that answers every call with one id: calls far apart stay rows of their own, and are not even read."""
+    calls = [telemetry.span(n, 1, at=n * 10_000, response_id="chatcmpl-123") for n in range(1, 101)]
+    writer.write(calls[:99], soon())
+    with writer.engine.connect() as connection:
+        known = Reader(connection, DIALECTS[connection.dialect.name], lambda _: None)
+        last = calls[99].timestamp
+        assert known.calls({"chatcmpl-123"}, last - 2_000_000, last + 100_000) == set()
+        assert len(known.calls({"chatcmpl-123"}, calls[49].timestamp, calls[50].timestamp)) == 2
+    writer.write(calls[99:], soon())
+    assert len(rows_of(writer)["llm_operations"]) == 100

@@ -35,7 +35,7 @@ class Known(Protocol):
         """Rows of `llm_spans` without `facts`."""
 
     def calls(self, response_ids: Collection[str], since: int, until: int) -> set[str]:
-        """Ids of operations with these response ids that started in this stretch of time (microseconds)."""
+        """Ids of operations with these response ids that were under way in this stretch of time (microseconds)."""
 
     def operations(self, operation_ids: Collection[str]) -> tuple[list[Row], list[Row]]:
         """Whole rows of `llm_operations`, and of the `llm_spans` that tell about them."""

@@ -29,10 +29,6 @@ from otel_llm_sql.rows.merge import CLOCK_SKEW, Merged, combined, groups, merged
 from otel_llm_sql.rows.placing import Named, Trace, place
 from otel_llm_sql.rows.texts import Texts
 
-TWINS_WITHIN = 900_000_000
-"""Microseconds: a call that lasts longer than this is not looked for when its twin inside it arrives earlier."""
-
-
 @dataclass(slots=True)
 class Final:
     """An operation as it will stand in the database."""
@@ -119,7 +115,7 @@ class Resolution:
         facts = [f for e in self.new.values() for f in e.said() if f.values["response_id"]]
         if not facts:
             return set()
-        since = min(f.values["timestamp"] for f in facts) - TWINS_WITHIN
+        since = min(f.values["timestamp"] for f in facts) - CLOCK_SKEW
         until = max(f.end for f in facts) + CLOCK_SKEW
         return self.known.calls({f.values["response_id"] for f in facts}, since, until)
 

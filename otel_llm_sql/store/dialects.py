@@ -20,6 +20,7 @@ Rows = Sequence[tuple[Any, ...]]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+MILLISECOND = timedelta(milliseconds=1)
 TIMES = frozenset({"timestamp", "created_at", "last_seen_at", "received_at"})
 DOCUMENTS = frozenset({"extras", "message_ids", "parts", "metadata", "provenance", "facts", "definitions"})
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from otel_llm_sql.rows import Carrier, Row
 from otel_llm_sql.schema import tables as t
-from otel_llm_sql.store.dialects import EPOCH, MICROSECOND, TIMES, Dialect
+from otel_llm_sql.store.dialects import EPOCH, MICROSECOND, MILLISECOND, TIMES, Dialect
 
 _PER_QUESTION = 5000
 """Values in one IN list: below every database's limit on parameters (asyncpg 32,767; the smallest)."""
+
+_LONGEST = timedelta(minutes=15)
+"""A call that lasts longer is not looked for when its twin inside it arrives later."""
+
+_LASTING = timedelta(seconds=5)
 
 _LIGHT = [c for c in t.spans.columns if c.name != "facts"]
 
@@ -56,10 +61,15 @@ class Reader:
         return [dict(row._mapping) for row in self._ask(sa.select(*_LIGHT), t.spans.c.trace_id, trace_ids)]
 
     def calls(self, response_ids: Collection[str], since: int, until: int) -> set[str]:
-        """Ids of operations with these response ids that started in this stretch of time (microseconds)."""
+        """Ids of operations with these response ids that were under way in this stretch of time (microseconds)."""
         c = t.operations.c
-        between = c.timestamp.between(EPOCH + since * MICROSECOND, EPOCH + until * MICROSECOND)
-        return {row[0] for row in self._ask(sa.select(c.operation_id).where(between), c.response_id, response_ids)}
+        earliest = EPOCH + since * MICROSECOND
+        # Whoever answers every call with one constant id (test servers, caches) makes this a flood: of what started
+        # earlier, only a call that lasted may still have been under way.
+        under_way = sa.or_(c.timestamp >= earliest - _LASTING, c.latency_ms >= _LASTING // MILLISECOND)
+        between = c.timestamp.between(earliest - _LONGEST, EPOCH + until * MICROSECOND)
+        select = sa.select(c.operation_id).where(between, under_way)
+        return {row[0] for row in self._ask(select, c.response_id, response_ids)}
 
     def operations(self, operation_ids: Collection[str]) -> tuple[list[Row], list[Row]]:
         """Whole rows of `llm_operations`, and of the `llm_spans` that tell about them."""
