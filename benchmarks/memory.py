@@ -32,8 +32,8 @@ MB = 1_000_000
 FLAT = 20
 """MB that memory may grow after a fifth of the spans."""
 
-REST = 20
-"""MB beside the backlog: the spans at hand, and what the allocator does not give back."""
+REST = 30
+"""MB beside the backlog: the spans at hand, what was parsed, and what the allocator does not give back."""
 
 BACKLOG = 64 * 1024 * 1024
 """The default of `Settings.backlog_bytes`."""
