@@ -1,4 +1,4 @@
-"""Telemetry for the benchmarks: spans as the SDK hands them to an exporter, of chats with messages of 400 characters."""
+"""Telemetry for the benchmarks: spans as the SDK hands them to an exporter, chats with messages of 400 characters."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ LENGTH = 400
 
 START = 1_790_000_000_000_000_000
 
+_WORDS = "tokens are the currency of models and SQL is how we count".split()
+
 
 class _Keep(SpanExporter):
     def __init__(self) -> None:
@@ -30,7 +32,7 @@ class _Keep(SpanExporter):
 
 
 def _text(rng: random.Random) -> str:
-    words = rng.choices(("tokens", "are", "the", "currency", "of", "models", "and", "SQL", "is", "how", "we", "count"), k=90)
+    words = rng.choices(_WORDS, k=90)
     return f"{rng.getrandbits(64):x} {' '.join(words)}"[:LENGTH].ljust(LENGTH, ".")
 
 

@@ -57,7 +57,9 @@ def stored(url: str) -> dict[str, list[tuple[object, ...]]]:
     rows = {}
     with engine.connect() as connection:
         for table in TABLES:
-            columns = [sa.cast(c, sa.Text).label(c.name) if engine.dialect.name == "postgresql" else c for c in PLAIN[table].c]
+            columns = list(PLAIN[table].c)
+            if engine.dialect.name == "postgresql":
+                columns = [sa.cast(column, sa.Text).label(column.name) for column in columns]
             rows[table] = [tuple(row) for row in connection.execute(sa.select(*columns).select_from(PLAIN[table]))]
     engine.dispose()
     return rows
@@ -87,14 +89,14 @@ def measure(name: str, new_database: Callable[[], str], operations: int, runs: i
         gc.freeze()  # an application does not keep its spans: the collector shall not walk over ours again and again
         figures = []
         for _ in range(runs):
-
             url = new_database()
             ours = exporter(url, load)
             bound = limit(new_database(), stored(url))
             figures.append((operations / ours, operations / bound, bound / ours))
         ours_rate, limit_rate, ratio = (statistics.median(column) for column in zip(*figures, strict=True))
         what = "history repeated" if history else "new messages"
-        print(f"{name:12} {what:18} {ours_rate:8,.0f} operations/s   limit {limit_rate:8,.0f}   ratio {ratio:.2f}", flush=True)
+        rates = f"{ours_rate:8,.0f} operations/s   limit {limit_rate:8,.0f}"
+        print(f"{name:12} {what:18} {rates}   ratio {ratio:.2f}", flush=True)
 
 
 def main() -> None:

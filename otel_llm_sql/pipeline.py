@@ -1,7 +1,7 @@
 """The path itself: signals -> operations -> priced -> rows -> committed. The one file that names every hop.
 
-What the database does not take now is kept and tried again, within a bound, across processes too; what it never takes is isolated and put away
-as a dead letter; neighbours are never lost. Safe under threads and after fork.
+What the database does not take now is kept and tried again, within a bound, across processes too; what it never takes
+is isolated and put away as a dead letter; neighbours are never lost. Safe under threads and after fork.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class Pipeline:
         deadline = time.monotonic() + self._settings.timeout
         if time.monotonic() < self._try_at or not self._lock.acquire(timeout=self._settings.timeout):
             self._keep(batch)
-            raise DatabaseUnavailableError(f"the database did not take rows a moment ago: {len(self._backlog)} batches wait")
+            raise DatabaseUnavailableError(
+                f"the database did not take rows a moment ago: {len(self._backlog)} batches wait"
+            )
         try:
             self._drain(deadline)
             self._deliver(batch, deadline)

@@ -43,7 +43,7 @@ class Spool:
                 return False
             name = self._directory / f"{time.time_ns()}-{os.getpid()}.jsonl"
             partial = name.with_suffix(".part")
-            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(lines)
                 file.flush()
                 os.fsync(file.fileno())

@@ -308,7 +308,7 @@ def test_what_is_kept_has_a_bound() -> None:
 
 
 def test_what_a_process_could_not_store_the_next_one_does(url: str, tmp_path: Path) -> None:
-    """An older schema, and a process that ends: its telemetry is in a file for its owner alone, and is stored by `replay`."""
+    """An older schema, and a process that ends: its telemetry is in a file of its owner's, and `replay` stores it."""
     engine = create_engine(url)
     versions.migrate(engine, "0001")
     settings = Settings(url=url, timeout=1, backlog_bytes=40_000, spool=str(tmp_path))

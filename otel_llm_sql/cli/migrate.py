@@ -1,6 +1,7 @@
 """Bring the tables to the version this package writes.
 
-It may run while programs write: they keep their telemetry until it is done. What programs that ended had kept is stored.
+It may run while programs write: they keep their telemetry until it is done. What programs that ended had kept is
+stored.
 """
 
 from __future__ import annotations

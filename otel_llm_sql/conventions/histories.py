@@ -1,7 +1,7 @@
 """Histories that were read before: an agent sends its whole conversation again on every call.
 
-The JSON text of a longer history begins with the text of the shorter one, so only what was added needs to be read. It is
-only a memory of what was parsed: forgetting costs time, and nothing else.
+The JSON text of a longer history begins with the text of the shorter one, so only what was added needs to be read. It
+is only a memory of what was parsed: forgetting costs time, and nothing else.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def read(conversation: str, text: str, build: Callable[[Any], list[Message]], cl
         conversation: what names it.
         text: a JSON text.
         build: reads the messages of a JSON value.
-        cleaner: what repairs; a history that had to be repaired is not remembered, as its repairs are to be listed again.
+        cleaner: what repairs; a history that had to be repaired is not remembered: its repairs are to be listed again.
 
     Returns:
         The messages; None where the whole has to be read in another way.

@@ -23,7 +23,7 @@ _PLAIN_KEYS = frozenset({"role", "parts", "content", "name", "finish_reason"})
 _MESSAGE_KEYS = ("role", "parts", "tool_calls")
 
 
-def read_messages(  # noqa: PLR0913 - the last two are rarely given
+def read_messages(
     cleaner: Cleaner,
     name: str,
     value: Any,
@@ -76,11 +76,9 @@ def _parsed(cleaner: Cleaner, name: str, text: str, direction: Direction, role: 
 def _sequence(cleaner: Cleaner, name: str, value: Any, direction: Direction, role: str) -> list[Message]:
     if value is None:
         return []
-    if not isinstance(value, (list, tuple)):
-        value = (value,)
     messages: list[Message] = []
     loose: list[Part] = []
-    for told in value:
+    for told in value if isinstance(value, (list, tuple)) else (value,):
         simple = _simple(cleaner, name, told, direction) if type(told) is dict and not loose else None
         if simple is not None:
             messages.append(simple)

@@ -77,6 +77,18 @@ def _follow(key: SpanKey, inner: Mapping[SpanKey, SpanKey]) -> tuple[SpanKey, in
 
 def _inner_spans(evidences: Evidences) -> dict[SpanKey, SpanKey]:
     calls = {key: e.span for key, e in evidences.items() if e.span and e.span.is_call}
+    children, by_response = _relatives(calls)
+    inner = {key: best for key in children if (best := _nested(key, children[key], calls))}
+    for keys in by_response.values():
+        if len(keys) > 1:
+            for key in keys:
+                if best := _twin(key, keys, calls):
+                    inner[key] = best
+    return inner
+
+
+def _relatives(calls: Mapping[SpanKey, Fact]) -> tuple[dict[SpanKey, list[SpanKey]], dict[str, list[SpanKey]]]:
+    """Calls by the call that is their parent, and by their response id."""
     children: dict[SpanKey, list[SpanKey]] = {}
     by_response: dict[str, list[SpanKey]] = {}
     for key, fact in calls.items():
@@ -86,13 +98,7 @@ def _inner_spans(evidences: Evidences) -> dict[SpanKey, SpanKey]:
                 children.setdefault(parent, []).append(key)
         if fact.values["response_id"]:
             by_response.setdefault(fact.values["response_id"], []).append(key)
-    inner = {key: best for key in children if (best := _nested(key, children[key], calls))}
-    for keys in by_response.values():
-        if len(keys) > 1:
-            for key in keys:
-                if best := _twin(key, keys, calls):
-                    inner[key] = best
-    return inner
+    return children, by_response
 
 
 def _nested(outer: SpanKey, children: Iterable[SpanKey], calls: Mapping[SpanKey, Fact]) -> SpanKey | None:
@@ -158,11 +164,11 @@ class Merged:
 
 
 def merged(members: Sequence[Evidence]) -> Merged:
-    """One operation from its evidence, innermost first: the innermost gives identity, the others fill what is missing."""
+    """One operation from its evidence, innermost first: that gives identity, the others fill what is missing."""
     said = [fact for evidence in members for fact in evidence.said()]
     first = members[0]
-    if len(said) == 1 and first.span:
-        return Merged(first.span.values, first.span.extras, first.span.digests, first.span.inputs, first.span.parent_span_id)
+    if len(said) == 1 and (span := first.span):
+        return Merged(span.values, span.extras, span.digests, span.inputs, span.parent_span_id)
     values = _identity(first)
     for name in VALUES:
         if name not in _IDENTITY:

@@ -29,6 +29,7 @@ from otel_llm_sql.rows.merge import CLOCK_SKEW, Merged, combined, groups, merged
 from otel_llm_sql.rows.placing import Named, Trace, place
 from otel_llm_sql.rows.texts import Texts
 
+
 @dataclass(slots=True)
 class Final:
     """An operation as it will stand in the database."""

@@ -7,28 +7,17 @@ tools around them (an agent's span starts first and repeats what its calls said:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 import orjson
 
-from otel_llm_sql.records import AGGREGATES, Message
+from otel_llm_sql.records import AGGREGATES
 from otel_llm_sql.rows.batch import Row, RowBatch
-from otel_llm_sql.rows.facts import DEFINITIONS, VALUES
-from otel_llm_sql.rows.identity import id_within, message_keys, session_prefix
+from otel_llm_sql.rows.facts import DEFINITIONS
+from otel_llm_sql.rows.forms import Claim, is_stored, message_row, moved_row, operation_row
+from otel_llm_sql.rows.identity import id_within, session_prefix
 from otel_llm_sql.rows.known import Carrier
 from otel_llm_sql.rows.placing import Named, Profile
 from otel_llm_sql.rows.resolve import Final, Resolution, definitions_digest_of
-
-
-class Claim(NamedTuple):
-    """An operation's claim on a message; the smallest owns it."""
-
-    rank: int
-    timestamp: int
-    operation_id: str
-    sequence_number: int
-    direction: str
-    finish_reason: str | None
 
 
 @dataclass(slots=True)
@@ -67,7 +56,7 @@ class Settlement:
         for final in sorted(self.resolution.finals.values(), key=_precedence):
             row, ids = operation_row(final)
             before = self.resolution.old.get(final.operation_id)
-            if before is not None and _equal(row, before):
+            if before is not None and is_stored(row, before):
                 continue
             self.batch.put("llm_operations", row, exists=before is not None)
             self.changed.append(final)
@@ -161,11 +150,12 @@ class Settlement:
             if owner is None:
                 inserts[message_id] = claim
             elif owner[0] in self.unsettled or claim[:3] < _standing(owner):
-                self.batch.put("llm_messages", _moved(message_id, claim), exists=True)
-        said = self.resolution.texts.messages
-        self.resolution.texts.recover({self.digests[m] for m in inserts}, self.resolution.old.values(), self.resolution.known)
+                self.batch.put("llm_messages", moved_row(message_id, claim), exists=True)
+        texts = self.resolution.texts
+        texts.recover({self.digests[m] for m in inserts}, self.resolution.old.values(), self.resolution.known)
         for message_id, claim in inserts.items():
-            self.batch.put("llm_messages", _message_row(message_id, claim, said[self.digests[message_id]]), exists=False)
+            row = message_row(message_id, claim, texts.messages[self.digests[message_id]])
+            self.batch.put("llm_messages", row, exists=False)
         self.batch.deletes["llm_messages"] = [m for m in self.withdrawn if m not in self.claims]
 
     def _claim_for_others(self) -> None:
@@ -224,7 +214,9 @@ class Settlement:
 
     def _extents(self) -> dict[str, tuple[int, int]]:
         shrinking = {row["session_id"] for row in self.unsettled.values()}
-        extents = {s: (row["created_at"], row["last_seen_at"]) for s, row in self.sessions.items() if s not in shrinking}
+        extents = {
+            s: (row["created_at"], row["last_seen_at"]) for s, row in self.sessions.items() if s not in shrinking
+        }
         if shrinking:
             extents.update(self.resolution.known.extents(shrinking, self.unsettled))
         for final in self.resolution.finals.values():
@@ -254,63 +246,6 @@ def _precedence(final: Final) -> tuple[bool, int, str]:
     return (values["operation_type"] in AGGREGATES, values["timestamp"], final.operation_id)
 
 
-def _ids(final: Final) -> list[str]:
-    prefix = session_prefix(final.session_id)
-    return [id_within(prefix, key) for key in message_keys(final.said.digests)]
-
-
-def operation_row(final: Final) -> tuple[Row, list[str]]:
-    """The row of an operation, JSON as text; and the ids of its messages."""
-    said = final.said
-    ids = _ids(final)
-    extras = said.extras
-    if DEFINITIONS in extras:
-        extras = extras | {DEFINITIONS: id_within(session_prefix(final.session_id), int(extras[DEFINITIONS], 16))}
-    innermost = final.members[0]
-    row: Row = {"operation_id": final.operation_id, "session_id": final.session_id}
-    row.update(said.values)
-    row["trace_id"], row["span_id"] = innermost
-    row["parent_span_id"] = said.parent_span_id
-    row["extras"] = orjson.dumps(extras).decode() if extras else None
-    row["message_ids"] = orjson.dumps(ids).decode() if ids else None
-    row["input_messages"] = said.inputs
-    return row, ids
-
-
-def _equal(row: Row, before: Row) -> bool:
-    for name in ("extras", "message_ids"):
-        if (orjson.loads(row[name]) if row[name] else None) != before[name]:
-            return False
-    return all(row[name] == before[name] for name in (*VALUES, "session_id", "parent_span_id", "input_messages"))
-
-
 def _standing(owner: tuple[str, int, str]) -> tuple[int, int, str]:
     operation_id, timestamp, operation_type = owner
     return (int(operation_type in AGGREGATES), timestamp, operation_id)
-
-
-def _moved(message_id: str, claim: Claim) -> Row:
-    return {
-        "message_id": message_id,
-        "operation_id": claim.operation_id,
-        "sequence_number": claim.sequence_number,
-        "direction": claim.direction,
-        "finish_reason": claim.finish_reason,
-        "timestamp": claim.timestamp,
-    }
-
-
-def _message_row(message_id: str, claim: Claim, message: Message) -> Row:
-    return {
-        "message_id": message_id,
-        "operation_id": claim.operation_id,
-        "role": message.role,
-        "content": message.content,
-        "sequence_number": claim.sequence_number,
-        "direction": claim.direction,
-        "parts": orjson.dumps(message.parts).decode() if message.parts is not None else None,
-        "tool_call_id": message.tool_call_id,
-        "tool_name": message.tool_name,
-        "finish_reason": claim.finish_reason,
-        "timestamp": claim.timestamp,
-    }

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-
 from otel_llm_sql.records import JsonValue, Message
 from otel_llm_sql.rows.identity import digest_text, id_within, key_within, message_digests, session_prefix
 from otel_llm_sql.rows.known import Known, Row

@@ -1,9 +1,10 @@
-"""What differs between databases when rows are written, as frozen values. The unknown database gets the least capable."""
+"""What differs between databases when rows are written, as frozen values; the unknown one gets the least capable."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -23,6 +24,7 @@ MICROSECOND = timedelta(microseconds=1)
 MILLISECOND = timedelta(milliseconds=1)
 TIMES = frozenset({"timestamp", "created_at", "last_seen_at", "received_at"})
 DOCUMENTS = frozenset({"extras", "message_ids", "parts", "metadata", "provenance", "facts", "definitions"})
+
 
 @lru_cache(maxsize=4096)
 def utc_text(microseconds: int) -> str:
@@ -53,7 +55,7 @@ def insert_plain(connection: sa.Connection, table: str, columns: Columns, rows: 
 @lru_cache(maxsize=256)
 def _insert_statement(paramstyle: str, table: str, columns: Columns) -> str:
     mark = "?" if paramstyle == "qmark" else "%s"
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"  # noqa: S608 - names of ours
 
 
 def insert_typed(connection: sa.Connection, table: str, columns: Columns, rows: Rows) -> None:
@@ -64,13 +66,13 @@ def insert_typed(connection: sa.Connection, table: str, columns: Columns, rows: 
 
 def copy_psycopg2(connection: sa.Connection, table: str, columns: Columns, rows: Rows) -> None:
     """PostgreSQL's COPY through psycopg2, on the connection and in the transaction at hand."""
-    with connection.connection.cursor() as cursor:
+    with closing(connection.connection.cursor()) as cursor:
         cursor.copy_expert(_copy_statement(table, columns), io.StringIO(_copy_text(rows)))
 
 
 def copy_psycopg(connection: sa.Connection, table: str, columns: Columns, rows: Rows) -> None:
     """PostgreSQL's COPY through psycopg 3."""
-    with connection.connection.cursor() as cursor, cursor.copy(_copy_statement(table, columns)) as copy:
+    with closing(connection.connection.cursor()) as cursor, cursor.copy(_copy_statement(table, columns)) as copy:
         copy.write(_copy_text(rows))
 
 
@@ -90,13 +92,14 @@ def _copy_field(value: Any) -> str:
         return "\\N"
     if type(value) is not str:
         return str(value)
-    if "\\" in value:
-        value = value.replace("\\", "\\\\")
-    if "\n" in value:
-        value = value.replace("\n", "\\n")
-    if "\t" in value:
-        value = value.replace("\t", "\\t")
-    return value.replace("\r", "\\r") if "\r" in value else value
+    text: str = value
+    if "\\" in text:
+        text = text.replace("\\", "\\\\")
+    if "\n" in text:
+        text = text.replace("\n", "\\n")
+    if "\t" in text:
+        text = text.replace("\t", "\\t")
+    return text.replace("\r", "\\r") if "\r" in text else text
 
 
 def among(column: sa.Column[Any], values: Collection[str]) -> sa.ColumnElement[bool]:

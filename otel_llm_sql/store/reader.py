@@ -1,4 +1,4 @@
-"""What the database knows: `rows.Known` over a connection. Timestamps come out as microseconds, JSON as Python values."""
+"""What the database knows: `rows.Known` over a connection. Timestamps come as microseconds, JSON as Python values."""
 
 from __future__ import annotations
 
@@ -50,10 +50,13 @@ class Reader:
         self._among = dialect.among
         self._require_traces = require_traces
 
-    def _ask(self, select: sa.Select[Any], column: sa.Column[Any], ids: Collection[str]) -> Iterator[sa.Row[Any]]:
+    def _ask(
+        self, select: sa.Select[Any], column: sa.Column[Any], ids: Collection[str]
+    ) -> Iterator[sa.Row[*tuple[Any, ...]]]:
         ordered = sorted(ids)
         for start in range(0, len(ordered), _PER_QUESTION):
-            yield from self._connection.execute(select.where(self._among(column, ordered[start : start + _PER_QUESTION])))
+            asked = ordered[start : start + _PER_QUESTION]
+            yield from self._connection.execute(select.where(self._among(column, asked)))
 
     def spans(self, trace_ids: Collection[str]) -> list[Row]:
         """Rows of `llm_spans` without `facts`."""

@@ -140,7 +140,7 @@ class Writer:
         return self._committed(attempt, deadline)
 
     def _committed(self, attempt: Callable[[sa.Connection], T], deadline: float) -> T:
-        """Run an attempt in a transaction until it is committed; what is transient is tried again until the deadline."""
+        """Run an attempt in a transaction until it is committed; what is transient is tried until the deadline."""
         tries = 0
         while True:
             try:
