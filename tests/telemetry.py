@@ -128,6 +128,28 @@ def retries(trace: int) -> list[Operation]:
     ]
 
 
+def hard_cases(trace: int) -> list[Operation]:
+    """Twins whose ends differ by less than a millisecond, other work inside a call, a span exported twice by a fork."""
+    key = "7C9E6679-7425-40DE-944B-E07FC1F90AE7"
+    outer = span(trace, 1, ms=10, scope_name="outer", response_id=f"t{trace}", input_tokens=5, output_tokens=6)
+    inner = span(trace, 2, ms=10, parent=77, response_id=f"t{trace}", input_tokens=5, output_tokens=6)
+    inner.timestamp += 900
+    retrieval = span(trace, 3, at=2, ms=3, parent=1, operation_type="embeddings", model="small", input_tokens=9)
+    judge = span(trace, 4, at=6, ms=1, parent=1, model="claude", request_model="claude", input_tokens=1, output_tokens=1)
+    forked = span(trace + 1, 1, ms=5, metadata={"a": 1})
+    return [
+        outer,
+        inner,
+        retrieval,
+        judge,
+        forked,
+        replace(forked, latency_ms=9, session_key="forked", metadata={"b": 2}, extras={"service.instance.id": "child"}),
+        span(trace + 2, 1, session_key=key, workspace="one"),
+        span(trace + 3, 1, at=-5, session_key=key.lower(), workspace="two", agent_name="a"),
+        span(trace + 4, 1, at=5, session_key=key.replace("-", ""), agent_name="b"),
+    ]
+
+
 def everything() -> list[Operation]:
     """A bit of each."""
     key = "0b3f1c62-6a0e-4f5e-9d55-0f5c1f0a9a01"
@@ -140,6 +162,7 @@ def everything() -> list[Operation]:
         *with_events(0x60, "run"),
         *with_events(0x70),
         *retries(0x80),
+        *hard_cases(0x90),
     ]
 
 

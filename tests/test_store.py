@@ -154,6 +154,25 @@ def test_calls_at_the_same_time_stay_two(writer: Writer) -> None:
     assert [row["span_id"][-1] for row in rows if row["message_ids"] and len(row["message_ids"]) == 2] == ["3"]
 
 
+def test_other_work_inside_a_call_is_its_own(writer: Writer) -> None:
+    """Twins are found when their ends differ by less than a millisecond; an embedding or another model inside is no twin."""
+    writer.write(telemetry.hard_cases(0x90), soon())
+    rows = [row for row in rows_of(writer)["llm_operations"] if row["trace_id"].endswith("90")]
+    assert sorted((row["span_id"][-1], row["operation_type"], row["input_tokens"]) for row in rows) == [
+        ("2", "chat", 5),
+        ("3", "embeddings", 9),
+        ("4", "chat", 1),
+    ]
+
+
+def test_one_uuid_is_one_session(writer: Writer) -> None:
+    """A session key that is a UUID is the session's id however it is spelled; the earliest spelling is shown."""
+    writer.write(telemetry.hard_cases(0x90), soon())
+    (session,) = [row for row in rows_of(writer)["llm_sessions"] if row["session_id"].startswith("7c9e6679")]
+    assert session["session_key"] == "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+    assert (session["workspace"], session["agent_id"]) == ("two", "a")
+
+
 def test_a_message_moves_to_the_earlier_call(writer: Writer) -> None:
     """When an earlier operation of the session arrives later, its messages move to it."""
     early, late = telemetry.conversation(1, 2, "talk")

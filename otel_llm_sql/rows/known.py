@@ -21,6 +21,7 @@ class Carrier(NamedTuple):
     finish_reason: str | None
     agent_name: str | None
     user_id: str | None
+    session_key: str | None
     workspace: str | None
     extras: Mapping[str, Any]
 

@@ -32,6 +32,12 @@ _ONLY_OF_CALLS = (
     "cost_source",
 )
 
+_MILLISECOND = 1000
+"""Microseconds by which an end may be wrong: it is computed from whole milliseconds."""
+
+_GENERATING = frozenset({"chat", "text_completion", "generate_content", "unknown"})
+"""Operation types that are spellings of one kind of call."""
+
 Evidences = Mapping[SpanKey, Evidence]
 
 
@@ -103,13 +109,30 @@ def _relatives(calls: Mapping[SpanKey, Fact]) -> tuple[dict[SpanKey, list[SpanKe
 
 def _nested(outer: SpanKey, children: Iterable[SpanKey], calls: Mapping[SpanKey, Fact]) -> SpanKey | None:
     """The child that an outer span tells about: of several tries, the last."""
-    said = calls[outer].values["response_id"]
+    around = calls[outer]
+    said = around.values["response_id"]
     candidates = [
-        (fact.values["response_id"] == said, fact.end, key)
+        (calls[key].values["response_id"] == said, calls[key].end, key)
         for key in children
-        if (fact := calls[key]) and (not said or fact.values["response_id"] in (None, said))
+        if _may_be_told_by(around, calls[key])
     ]
     return max(candidates)[2] if candidates else None
+
+
+def _may_be_told_by(outer: Fact, inner: Fact) -> bool:
+    """Whether a span may tell about the call directly inside it; where ids tell, they decide."""
+    ids = (outer.values["response_id"], inner.values["response_id"])
+    if None not in ids:
+        return ids[0] == ids[1]
+    if _kind(outer) != _kind(inner):
+        return False
+    # A router asks another model than it was asked for, a step sums up its calls: one disagreement proves nothing.
+    return _tokens_agree(outer.values, inner.values) or _models_agree(outer.values, inner.values)
+
+
+def _kind(fact: Fact) -> str:
+    operation_type = fact.values["operation_type"]
+    return "chat" if operation_type in _GENERATING else str(operation_type)
 
 
 def _twin(key: SpanKey, others: Iterable[SpanKey], calls: Mapping[SpanKey, Fact]) -> SpanKey | None:
@@ -136,15 +159,17 @@ def _is_inside(inner_key: SpanKey, inner: Fact, outer_key: SpanKey, outer: Fact)
     # One instrumentation tells a call once: two of its spans with one response id are a cache or a constant id.
     if inner.scope_name == outer.scope_name or _extent(inner_key, inner) > _extent(outer_key, outer):
         return False
-    skew = 0 if inner_key.trace_id == outer_key.trace_id else CLOCK_SKEW
+    skew = _MILLISECOND if inner_key.trace_id == outer_key.trace_id else CLOCK_SKEW
     return inner.values["timestamp"] >= outer.values["timestamp"] - skew and inner.end <= outer.end + skew
 
 
 def _agree(one: Fact, other: Fact) -> bool:
-    for name in ("input_tokens", "output_tokens"):
-        if None not in (one.values[name], other.values[name]) and one.values[name] != other.values[name]:
-            return False
-    return _models_agree(one.values, other.values)
+    return _tokens_agree(one.values, other.values) and _models_agree(one.values, other.values)
+
+
+def _tokens_agree(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    pairs = ((one[name], other[name]) for name in ("input_tokens", "output_tokens"))
+    return all(None in pair or pair[0] == pair[1] for pair in pairs)
 
 
 def _models_agree(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

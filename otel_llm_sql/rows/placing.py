@@ -31,10 +31,12 @@ class Trace:
         self.names: dict[str, Named] = {}
 
     def add(self, span_id: str, parent_span_id: str | None, name: Named | None) -> None:
-        """Add a span, with the session it names itself."""
+        """Add a span, with the session it names itself; what was known of it before is forgotten."""
         self.parents[span_id] = parent_span_id
         if name:
             self.names[span_id] = name
+        else:
+            self.names.pop(span_id, None)
 
     def inherited(self, span_id: str) -> Named | None:
         """The session of the nearest span above that names one."""
@@ -81,7 +83,7 @@ def _named(members: Sequence[SpanKey], traces: Mapping[str, Trace]) -> Named | N
 Stamp = tuple[int, str]
 """When something was said, and by which operation: the earliest wins, then the smallest id."""
 
-SAID = ("workspace", "agent_id", "user_id")
+SAID = ("session_key", "workspace", "agent_id", "user_id")
 
 
 @dataclass(slots=True)
@@ -92,7 +94,7 @@ class Profile:
     metadata: dict[str, tuple[Stamp, JsonValue]] = field(default_factory=dict)
 
     def hear(self, stamp: Stamp, **values: str | None) -> None:
-        """Take what one operation says: `workspace`, `agent_id`, `user_id`."""
+        """Take what one operation says: values of SAID."""
         for name, value in values.items():
             if value and (name not in self.said or stamp < self.said[name][0]):
                 self.said[name] = (stamp, value)

@@ -32,13 +32,20 @@ from otel_llm_sql.rows.texts import Texts
 
 @dataclass(slots=True)
 class Final:
-    """An operation as it will stand in the database."""
+    """An operation as it will stand in the database.
+
+    Attributes:
+        name: the session it belongs to, where one is named; by its own spans or by others of the trace.
+        session_key: the session that its own spans name.
+        workspace: the workspace that its own spans name.
+    """
 
     operation_id: str
     session_id: str
     name: Named | None
     members: list[SpanKey]
     said: Merged
+    session_key: str | None
     workspace: str | None
 
 
@@ -182,8 +189,11 @@ class Resolution:
         for innermost, members in groups(self.evidences).items():
             evidence = [self.evidences[key] for key in members]
             session, name = place(members, self.traces)
-            workspace = next((f.workspace for e in evidence for f in e.said() if f.workspace), None)
-            final = Final(operation_id(*innermost), session, name, members, merged(evidence), workspace)
+            said = [fact for e in evidence for fact in e.said()]
+            naming = next((fact for fact in said if fact.session_key), None)
+            workspace = naming.workspace if naming else next((f.workspace for f in said if f.workspace), None)
+            key = naming.session_key if naming else None
+            final = Final(operation_id(*innermost), session, name, members, merged(evidence), key, workspace)
             self.finals[final.operation_id] = final
 
     def write_spans(self) -> None:

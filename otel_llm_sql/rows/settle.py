@@ -16,7 +16,7 @@ from otel_llm_sql.rows.facts import DEFINITIONS
 from otel_llm_sql.rows.forms import Claim, is_stored, message_row, moved_row, operation_row
 from otel_llm_sql.rows.identity import id_within, session_prefix
 from otel_llm_sql.rows.known import Carrier
-from otel_llm_sql.rows.placing import Named, Profile
+from otel_llm_sql.rows.placing import Profile
 from otel_llm_sql.rows.resolve import Final, Resolution, definitions_digest_of
 
 
@@ -47,7 +47,6 @@ class Settlement:
     definitions: dict[str, tuple[str, int]] = field(default_factory=dict)
     lost_definitions: dict[str, str] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict)
-    names: dict[str, Named] = field(default_factory=dict)
     carriers: dict[str, list[Carrier]] = field(default_factory=dict)
 
     def write_operations(self) -> None:
@@ -118,14 +117,14 @@ class Settlement:
             if final.session_id in self.touched:
                 values, extras = final.said.values, final.said.extras
                 profile = self.profiles.get(final.session_id)
-                if final.name:
-                    self.names[final.session_id] = final.name
                 if profile is None:
                     profile = self.profiles[final.session_id] = Profile()
                 stamp = (values["timestamp"], final.operation_id)
-                workspace = final.name.workspace if final.name else final.workspace
                 agent_id = extras.get("agent_id") or values["agent_name"]
-                profile.hear(stamp, workspace=workspace, agent_id=agent_id, user_id=values["user_id"])
+                profile.hear(stamp, agent_id=agent_id, user_id=values["user_id"])
+                # The workspace of a named session is that of those who name it: it is part of the name.
+                if final.session_key or final.name is None:
+                    profile.hear(stamp, session_key=final.session_key, workspace=final.workspace)
                 if "metadata" in extras:
                     profile.hear_metadata(stamp, extras["metadata"])
 
@@ -228,15 +227,16 @@ class Settlement:
 
     def _session_row(self, session_id: str, extent: tuple[int, int]) -> Row:
         profile = self.profiles.setdefault(session_id, Profile())
-        for carrier in self.carriers.get(session_id, ()):
+        carriers = self.carriers.get(session_id, ())
+        is_named = "session_key" in profile.said or any(carrier.session_key for carrier in carriers)
+        for carrier in carriers:
             stamp = (carrier.timestamp, carrier.operation_id)
             agent = carrier.extras.get("agent_id") or carrier.agent_name
-            profile.hear(stamp, workspace=carrier.workspace, agent_id=agent, user_id=carrier.user_id)
+            profile.hear(stamp, agent_id=agent, user_id=carrier.user_id)
+            if carrier.session_key or not is_named:
+                profile.hear(stamp, session_key=carrier.session_key, workspace=carrier.workspace)
             profile.hear_metadata(stamp, carrier.extras.get("metadata") or {})
-        name = self.names.get(session_id)
-        before: Row = self.sessions.get(session_id, {})
-        row: Row = {"session_id": session_id, "session_key": name.session_key if name else before.get("session_key")}
-        row.update(profile.columns())
+        row: Row = {"session_id": session_id} | profile.columns()
         row["created_at"], row["last_seen_at"] = extent
         return row
 

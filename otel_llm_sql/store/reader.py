@@ -102,10 +102,16 @@ class Reader:
     def carriers(self, session_ids: Collection[str]) -> list[Carrier]:
         """All operations of these sessions."""
         c = t.operations.c
-        workspace = sa.select(sa.func.min(t.spans.c.workspace)).where(t.spans.c.operation_id == c.operation_id)
+        s = t.spans.c
+        naming = sa.func.min(sa.case((s.session_key.is_not(None), s.workspace)))
+        workspace = sa.case((sa.func.min(s.session_key).is_not(None), naming), else_=sa.func.min(s.workspace))
+        said = [
+            sa.select(what).where(s.operation_id == c.operation_id).scalar_subquery().label(name)
+            for name, what in (("session_key", sa.func.min(s.session_key)), ("workspace", workspace))
+        ]
         select = sa.select(
             *(c.operation_id, c.session_id, c.timestamp, c.operation_type, c.message_ids, c.input_messages),
-            *(c.finish_reason, c.agent_name, c.user_id, workspace.scalar_subquery().label("workspace"), c.extras),
+            *(c.finish_reason, c.agent_name, c.user_id, *said, c.extras),
         )
         return [
             Carrier(**(row._asdict() | {"timestamp": _microseconds(row.timestamp)}) | _without_nulls(row))
