@@ -135,7 +135,8 @@ def hard_cases(trace: int) -> list[Operation]:
     inner = span(trace, 2, ms=10, parent=77, response_id=f"t{trace}", input_tokens=5, output_tokens=6)
     inner.timestamp += 900
     retrieval = span(trace, 3, at=2, ms=3, parent=1, operation_type="embeddings", model="small", input_tokens=9)
-    judge = span(trace, 4, at=6, ms=1, parent=1, model="claude", request_model="claude", input_tokens=1, output_tokens=1)
+    claude = {"model": "claude", "request_model": "claude"}
+    judge = span(trace, 4, at=6, ms=1, parent=1, input_tokens=1, output_tokens=1, **claude)
     forked = span(trace + 1, 1, ms=5, metadata={"a": 1})
     return [
         outer,

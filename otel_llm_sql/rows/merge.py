@@ -123,7 +123,7 @@ def _may_be_told_by(outer: Fact, inner: Fact) -> bool:
     """Whether a span may tell about the call directly inside it; where ids tell, they decide."""
     ids = (outer.values["response_id"], inner.values["response_id"])
     if None not in ids:
-        return ids[0] == ids[1]
+        return bool(ids[0] == ids[1])
     if _kind(outer) != _kind(inner):
         return False
     # A router asks another model than it was asked for, a step sums up its calls: one disagreement proves nothing.
