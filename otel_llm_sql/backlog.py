@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from otel_llm_sql.intake.signal import Signal
 
 _OVERHEAD = 1024
 """Bytes an object costs beside its texts; measured on spans of the OpenAI instrumentation."""
+
+
+_SCALAR = 64
+"""Bytes of a value beside its text."""
+
+_DEEP = 20
 
 
 class Backlog:
@@ -53,8 +60,19 @@ class Backlog:
 
 
 def _bytes(signal: Signal) -> int:
-    return _OVERHEAD + _texts(signal.attributes.values()) + sum(_texts(e.attributes.values()) for e in signal.events)
+    events = sum(_texts(event.attributes.values()) for event in signal.events)
+    return _OVERHEAD + _texts(signal.attributes.values()) + _texts([signal.body]) + events
 
 
-def _texts(values: Iterable[object]) -> int:
-    return sum(len(v) if isinstance(v, str | bytes) else 64 for v in values)
+def _texts(values: Iterable[object], depth: int = 0) -> int:
+    return sum(_size(value, depth) for value in values)
+
+
+def _size(value: object, depth: int) -> int:
+    if isinstance(value, str | bytes):
+        return sys.getsizeof(value)
+    if depth > _DEEP:
+        return _SCALAR
+    if isinstance(value, Mapping):
+        return _SCALAR + _texts(value.values(), depth + 1)
+    return _SCALAR + (_texts(value, depth + 1) if isinstance(value, list | tuple) else 0)

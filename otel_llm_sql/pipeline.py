@@ -78,14 +78,20 @@ class Pipeline:
             StoreError: they are not stored, but kept, and tried again later.
         """
         batch = list(signals)
+        self._closed.clear()
         deadline = time.monotonic() + self._settings.timeout
-        if time.monotonic() < self._try_at or not self._lock.acquire(timeout=self._settings.timeout):
+        # While something is kept somebody is trying already: nobody waits for them.
+        patience = 0.0 if self._backlog else self._settings.timeout
+        if time.monotonic() < self._try_at or not self._lock.acquire(timeout=patience):
             self._keep(batch)
-            raise DatabaseUnavailableError(
-                f"the database did not take rows a moment ago: {len(self._backlog)} batches wait"
-            )
+            self._wake_retrier()
+            raise DatabaseUnavailableError("the database did not take rows a moment ago")
         try:
             self._drain(deadline)
+        except StoreError:
+            self._keep(batch)
+            raise
+        else:
             self._deliver(batch, deadline)
         finally:
             self._lock.release()
@@ -128,12 +134,12 @@ class Pipeline:
             return self._replay(time.monotonic() + self._settings.timeout)
 
     def _replay(self, deadline: float) -> int:
-        count = 0
+        count, self._spool_read = 0, True
         for path, operations in self._spool.read():
             self._store(operations, [], deadline)
-            path.unlink(missing_ok=True)
+            if path.suffix == ".jsonl":
+                path.unlink(missing_ok=True)
             count += len(operations)
-        self._spool_read = True
         return count
 
     def _put_aside(self, signals: Sequence[Signal]) -> None:
@@ -207,7 +213,10 @@ class Pipeline:
         return operation
 
     def _letter(self, signal: Signal, reason: str) -> Letter:
-        return letter_of_signal(signal, reason, capture_content=self._settings.capture_content)
+        try:
+            return letter_of_signal(signal, reason, capture_content=self._settings.capture_content)
+        except Exception:  # noqa: BLE001 - what cannot be read may not be writable either: then its names have to do
+            return letter_of_signal(signal, reason, capture_content=False)
 
     def _write(self, operations: Sequence[Operation], letters: list[Letter], deadline: float) -> None:
         """Hops three and four: operations become rows, committed; a row that is refused is found by halving."""
@@ -237,6 +246,9 @@ class Pipeline:
             self._writer.forget_schema()
         self._try_at = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, _RETRY_LAST)
+        self._wake_retrier()
+
+    def _wake_retrier(self) -> None:
         if self._retrier is None or not self._retrier.is_alive():
             self._retrier = threading.Thread(target=self._retry, name="llm-sql-retry", daemon=True)
             try:

@@ -19,6 +19,7 @@ from otel_llm_sql import environment_variables as variables
 from otel_llm_sql.errors import SettingsError
 
 _LONGEST_IDENTIFIER = 63
+_LONGEST_WORKSPACE = 255
 
 _logger = logging.getLogger(__name__)
 
@@ -163,6 +164,13 @@ def _text(setting: str, value: Any) -> str:
     return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
 
 
+def _bounded(setting: str, value: Any) -> str:
+    text = _text(setting, value)
+    if len(text) > _LONGEST_WORKSPACE or not text.isprintable():
+        raise _wrong(setting, text[:80], f"text of at most {_LONGEST_WORKSPACE} printable characters")
+    return text
+
+
 def _schema(setting: str, value: Any) -> str:
     text = _text(setting, value)
     if "\0" in text or len(text.encode()) > _LONGEST_IDENTIFIER:
@@ -200,7 +208,7 @@ _SETTINGS: Mapping[str, Callable[[str, Any], Any]] = {
     "async_url": _url,
     "schema": _schema,
     "capture_content": _switch,
-    "workspace": _text,
+    "workspace": _bounded,
     "prices": _text,
     "timeout": _seconds,
     "backlog_bytes": _bytes,

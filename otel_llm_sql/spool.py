@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -29,7 +30,9 @@ class Spool:
     """
 
     def __init__(self, directory: Path | None, url: str, limit: int) -> None:
-        self._directory = directory / hashlib.sha256(url.encode()).hexdigest()[:16] if directory else None
+        # Where the database is, and not who asks or how: a new password does not lose what was kept.
+        place = re.sub(r"^(\w+)[^:]*://(?:.*@)?([^?]*).*", r"\1://\2", url, flags=re.DOTALL)
+        self._directory = directory / hashlib.sha256(place.encode()).hexdigest()[:16] if directory else None
         self._limit = limit
 
     def write(self, operations: Sequence[Operation]) -> bool:
@@ -38,7 +41,8 @@ class Spool:
             return False
         lines = b"\n".join(map(operation_json, operations))
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._directory.mkdir(mode=0o700, exist_ok=True)
             if sum(path.stat().st_size for path in self._files()) + len(lines) > self._limit:
                 return False
             name = self._directory / f"{time.time_ns()}-{os.getpid()}.jsonl"
@@ -53,11 +57,14 @@ class Spool:
         return True
 
     def read(self) -> Iterator[tuple[Path, list[Operation]]]:
-        """The files, oldest first, and what they hold; a line that is broken is passed over."""
+        """The files, oldest first, and what they hold; a file with a broken line is kept under another name, too."""
         for path in self._files():
             with contextlib.suppress(OSError):  # another process was faster
                 lines = path.read_bytes().splitlines()
-                yield path, [operation for line in lines if (operation := _operation(line))]
+                operations = [operation for line in lines if (operation := _operation(line))]
+                if len(operations) < len(lines):
+                    path = path.rename(path.with_suffix(".broken"))
+                yield path, operations
 
     def _files(self) -> list[Path]:
         return sorted(self._directory.glob("*.jsonl")) if self._directory else []

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from databases import KINDS, Server
 from test_store import rows_of
 
+from otel_llm_sql.backlog import Backlog
 from otel_llm_sql.conventions import read
 from otel_llm_sql.errors import DatabaseUnavailableError, SchemaError, StoreError
 from otel_llm_sql.intake.signal import Signal
@@ -125,6 +126,55 @@ def test_a_record_without_ids_is_put_away(pipeline: Pipeline, url: str) -> None:
     assert (stored(url), pipeline.dead_lettered) == (1, 1)
 
 
+def test_a_value_that_cannot_even_be_named_costs_no_neighbour(pipeline: Pipeline, url: str) -> None:
+    """An object whose own __str__ raises is named by its type; the signals around it are stored."""
+
+    class Hostile:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+        __repr__ = __str__
+
+    event = Signal("log", "a" * 32, "b" * 16, None, "gen_ai.user.message", 5, 5, {"gen_ai.system": "openai"}, body=Hostile())
+    pipeline.deliver([chat(1, odd=Hostile()), event, chat(2)])
+    assert stored(url) == 3
+
+
+def test_a_large_dead_letter_blocks_nobody(url: str) -> None:
+    """F25: a dead letter larger than a statement is cut, as JSON, and says so; what comes after it is stored."""
+    pipeline = Pipeline(Settings(url=url, timeout=10))
+    body = {"content": "x" * 20_000_000}
+    pipeline.deliver([Signal("log", "", "", None, "gen_ai.user.message", 5, 5, {"gen_ai.system": "openai"}, body=body), chat(1)])
+    pipeline.deliver([chat(2)])
+    pipeline.close()
+    assert (stored(url), pipeline.dead_lettered) == (2, 1)
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        reason, payload = connection.execute(sa.text("SELECT reason, payload FROM llm_dead_letters")).one()
+    engine.dispose()
+    assert len(json.loads(payload)["body"]["content"]) == 20_000_000 or "max_allowed_packet" in reason
+
+
+def test_large_attributes_keep_their_neighbours(url: str) -> None:
+    """F25: an attribute of 20 MB does not cost the other attributes, and its span can still be completed by its events."""
+    pipeline = Pipeline(Settings(url=url, timeout=10))
+    span = chat(1, huge="y" * 20_000_000, small="z")
+    said = {"gen_ai.system": "openai"}
+    first, second = (
+        Signal("log", span.trace_id, span.span_id, None, "gen_ai.user.message", n, n, said, body={"content": f"e{n}"})
+        for n in (5, 6)
+    )
+    pipeline.deliver([span, first])
+    pipeline.deliver([second])
+    pipeline.close()
+    writer = Writer(Settings(url=url))
+    (row,) = rows_of(writer)["llm_operations"]
+    writer.close()
+    assert row["extras"]["small"] == "z"
+    assert set(row["extras"]["huge"]) == {"y"}
+    assert pipeline.dead_lettered == 0
+
+
 def test_content_can_be_left_out(url: str) -> None:
     """capture_content=False stores the shape of a conversation and none of its text, not even in dead letters."""
     pipeline = Pipeline(Settings(url=url, capture_content=False))
@@ -223,7 +273,7 @@ def test_a_killed_connection_is_replaced(new_database: Callable[[str], str]) -> 
 def test_read_only_for_a_while(new_database: Callable[[str], str]) -> None:
     """F14: a primary that became a replica refuses writes for now, not for ever."""
     url = new_database("postgresql")
-    pipeline = Pipeline(Settings(url=url, timeout=1))
+    pipeline = Pipeline(Settings(url=url, timeout=4))
     pipeline.deliver(chats(0, 1))
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     switch = "ALTER DATABASE {} SET default_transaction_read_only = {}"
@@ -293,6 +343,56 @@ def test_tables_that_are_dropped_come_back(new_database: Callable[[str], str]) -
     assert pipeline.flush(10)
     assert stored(url) == 2
     pipeline.close()
+
+
+def test_nothing_is_missing_while_the_database_is_down() -> None:
+    """Every signal is stored, kept, spooled or counted as dropped, whichever delivery tried again and failed."""
+    settings = Settings(url="postgresql://nobody@127.0.0.1:1/none", timeout=0.2, spool="off")
+    pipeline = Pipeline(settings)
+    for first in range(0, 40, 10):
+        pipeline._try_at = 0.0  # as after the pause
+        with pytest.raises(StoreError):
+            pipeline.deliver(chats(first, 10))
+    assert len(pipeline._backlog) == 40
+    pipeline.close(0.1)
+    assert pipeline.dropped == 40
+
+
+def test_kept_bodies_count(new_database: Callable[[str], str]) -> None:
+    """The bound holds for the bodies of log records and for structures, too."""
+    backlog = Backlog(1_000_000)
+    nested = {"a": [{"b": "x" * 400_000}]}
+    events = [Signal("log", "a" * 32, "b" * 16, None, "e", 1, 1, {}, body=nested) for _ in range(5)]
+    assert sum(len(backlog.keep([event])) for event in events) == 3
+
+
+def test_a_closed_pipeline_comes_back(own_server: Server, tmp_path: Path) -> None:
+    """What is delivered after `close()` is kept and tried again like everything else."""
+    url = own_server.new_database()
+    pipeline = Pipeline(Settings(url=url, timeout=2, spool=str(tmp_path)))
+    pipeline.close()
+    own_server.kill()
+    with pytest.raises(DatabaseUnavailableError):
+        pipeline.deliver(chats(0, 3))
+    own_server.start()
+    waiting = threading.Event()
+    while pipeline.stored < 3:
+        assert not waiting.wait(0.1)
+    pipeline.close()
+
+
+def test_a_broken_file_is_not_thrown_away(new_database: Callable[[str], str], tmp_path: Path) -> None:
+    """What can be read of a spooled file is stored; the file stays. Another password finds the same files."""
+    url = new_database("sqlite")
+    Spool(tmp_path, url, 10**6).write([operation for signal in chats(0, 2) if (operation := read(signal))])
+    (file,) = tmp_path.rglob("*.jsonl")
+    file.write_bytes(file.read_bytes() + b'\n{"cut')
+    pipeline = Pipeline(Settings(url=url, spool=str(tmp_path)))
+    assert pipeline.replay() == 2
+    pipeline.close()
+    assert len(list(tmp_path.rglob("*.broken"))) == 1
+    names = {Spool(tmp_path, f"postgresql://u:{word}@h:1/d?pool_size=2", 1)._directory for word in ("a", "b")}
+    assert len(names) == 1
 
 
 def test_what_is_kept_has_a_bound() -> None:

@@ -179,4 +179,7 @@ def as_text(value: Any) -> str:
         return integer_text(value)
     if value is None or isinstance(value, (Mapping, list, tuple, bool)):
         return dump(value)
-    return str(value)
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - an object of the application's whose own __str__ fails
+        return f"<{type(value).__name__}>"

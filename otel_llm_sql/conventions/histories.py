@@ -16,8 +16,11 @@ from otel_llm_sql.records import Message
 _LONGEST = 1024 * 1024
 """Characters of a history that is worth remembering."""
 
-_ALL = 16 * 1024 * 1024
-"""Characters that are remembered of all histories together; then all are forgotten."""
+_ALL = 4 * 1024 * 1024
+"""Characters that are remembered of all histories together; what was not used for longest is forgotten first. With the
+messages that were read it is about 2.5 times as much memory."""
+
+_NOTHING: tuple[str, list[Message]] = ("", [])
 
 _known: dict[str, tuple[str, list[Message]]] = {}
 _size = 0
@@ -38,7 +41,7 @@ def read(conversation: str, text: str, build: Callable[[Any], list[Message]], cl
     Raises:
         ValueError: it is no JSON.
     """
-    known, messages = _known.get(conversation, ("", []))
+    known, messages = _known.get(conversation, _NOTHING)
     cleaner.inexact = False
     if known and text.startswith(known) and text[len(known) : len(known) + 1] == ",":
         items = parse("[" + text[len(known) + 1 :])
@@ -57,8 +60,11 @@ def read(conversation: str, text: str, build: Callable[[Any], list[Message]], cl
 
 def _remember(conversation: str, text: str, messages: list[Message]) -> None:
     global _size  # noqa: PLW0603 - a race between two threads makes the bound a little wrong, and nothing else
-    _size += len(text) - len(_known.get(conversation, ("", []))[0])
-    if _size > _ALL:
-        _known.clear()
-        _size = len(text)
+    _size += len(text) - len(_known.pop(conversation, _NOTHING)[0])
     _known[conversation] = (text, messages)
+    while _size > _ALL:
+        try:
+            oldest, _ = _known.pop(next(iter(_known)), _NOTHING)
+        except (StopIteration, RuntimeError):  # another thread is at it
+            return
+        _size -= len(oldest)

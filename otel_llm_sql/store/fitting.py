@@ -6,6 +6,7 @@ What is cut is flagged in the operation's `extras`; nothing is cut silently, and
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
@@ -13,6 +14,9 @@ import sqlalchemy as sa
 from otel_llm_sql.records import REPAIRED
 from otel_llm_sql.rows import Row, RowBatch
 from otel_llm_sql.store.dialects import DOCUMENTS, Dialect
+
+_JSON = DOCUMENTS | {"payload"}
+"""Columns whose text is JSON, and stays JSON when it is cut."""
 
 _MARGIN = 64 * 1024
 """Bytes of a statement that are not the one large value."""
@@ -30,28 +34,33 @@ def fit(batch: RowBatch, limit: int) -> None:
 
     Args:
         batch: the rows to be written, in place.
-        limit: bytes one value may take, escaped.
+        limit: bytes the values of one row may take together, escaped.
     """
     operations = {row["operation_id"]: row for row in _rows(batch, "llm_operations")}
     for table in batch.inserts:
         for row in _rows(batch, table):
-            for name in _too_large(row, limit):
-                size = len(row[name])
-                row[name] = _stand_in(size) if name in DOCUMENTS else _cut(row[name], limit)
+            for name, size in fit_row(row, limit).items():
                 operation = operations.get(row.get("operation_id", ""))
-                if operation is not None and name != "extras":
+                if operation is not None:
                     _flag(operation, f"{table}.{name}", f"cut from {size} characters: max_allowed_packet")
+
+
+def fit_row(row: Row, limit: int) -> dict[str, int]:
+    """Cut a row to what one statement can carry, in place; returns the columns that were cut, and how long they were."""
+    # Escaping at most doubles a byte, and UTF-8 takes at most four of them for a character.
+    texts = {name: value for name, value in row.items() if isinstance(value, str)}
+    if sum(map(len, texts.values())) * 8 <= limit or sum(map(_escaped, texts.values())) <= limit:
+        return {}
+    share = limit // len(texts)
+    cut = {name: len(text) for name, text in texts.items() if _escaped(text) > share}
+    for name in cut:
+        row[name] = (_cut_document if name in _JSON else _cut)(texts[name], limit // len(cut) - _MARGIN)
+    return cut
 
 
 def _rows(batch: RowBatch, table: str) -> Iterator[Row]:
     yield from batch.inserts[table]
     yield from batch.updates[table]
-
-
-def _too_large(row: Row, limit: int) -> list[str]:
-    # Escaping at most doubles a byte, and UTF-8 takes at most four of them for a character.
-    suspects = (name for name, value in row.items() if isinstance(value, str) and len(value) * 8 > limit)
-    return [name for name in suspects if _escaped(row[name]) > limit]
 
 
 def _escaped(text: str) -> int:
@@ -64,8 +73,23 @@ def _cut(text: str, limit: int) -> str:
     return text
 
 
-def _stand_in(size: int) -> str:
-    return orjson.dumps({REPAIRED: {"left out": f"{size} characters of JSON: max_allowed_packet"}}).decode()
+def _cut_document(text: str, limit: int) -> str:
+    """JSON of the same shape, whose longest texts are cut until it fits."""
+    document, longest = orjson.loads(text), limit
+    while _escaped(text) > limit and longest:
+        longest //= 2
+        text = orjson.dumps(_shortened(document, longest)).decode()
+    return text
+
+
+def _shortened(value: Any, longest: int) -> Any:
+    if isinstance(value, str):
+        return value[:longest]
+    if isinstance(value, list):
+        return [_shortened(item, longest) for item in value]
+    if isinstance(value, dict):
+        return {key: _shortened(item, longest) for key, item in value.items()}
+    return value
 
 
 def _flag(operation: Row, name: str, what: str) -> None:

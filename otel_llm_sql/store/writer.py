@@ -25,7 +25,7 @@ from otel_llm_sql.settings import Settings
 from otel_llm_sql.store.dialects import DIALECTS, UNKNOWN
 from otel_llm_sql.store.engines import after_fork, create_engine, database_url, uninstrumented
 from otel_llm_sql.store.faults import translated
-from otel_llm_sql.store.fitting import fit, statement_limit
+from otel_llm_sql.store.fitting import fit, fit_row, statement_limit
 from otel_llm_sql.store.lines import Lines, NoLines
 from otel_llm_sql.store.reader import Reader
 from otel_llm_sql.store.statements import apply, new_rows
@@ -134,6 +134,9 @@ class Writer:
                 for key, letter in sorted(unique.items())
                 if key not in stored
             ]
+            for row in new:
+                if self._limit is not None and fit_row(row, self._limit):
+                    row["reason"] += " (payload cut: max_allowed_packet)"
             new_rows(connection, self._dialect, "llm_dead_letters", new)
             return len(new)
 
