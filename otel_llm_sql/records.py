@@ -7,6 +7,7 @@ Field names are the column names of `llm_operations`, `llm_messages` and `llm_se
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal
 
 JsonValue = Any
@@ -43,6 +44,18 @@ AGGREGATES = frozenset(
 
 REPAIRED = "otel_llm_sql.repaired"
 """Key in `extras` under which repairs and truncations are listed: `{field or attribute: what was done}`."""
+
+
+NAME_LENGTH = 255
+"""Characters of the columns that hold names and keys."""
+
+
+def bounded_key(key: str) -> str:
+    """A session key as it fits its column: of a longer one the beginning and a hash, so that two stay two."""
+    if len(key) <= NAME_LENGTH:
+        return key
+    digest = blake2b(key.encode(errors="replace"), digest_size=16).hexdigest()
+    return f"{key[: NAME_LENGTH - 1 - len(digest)]}#{digest}"
 
 
 @dataclass(slots=True)

@@ -62,9 +62,8 @@ class Spool:
             with contextlib.suppress(OSError):  # another process was faster
                 lines = path.read_bytes().splitlines()
                 operations = [operation for line in lines if (operation := _operation(line))]
-                if len(operations) < len(lines):
-                    path = path.rename(path.with_suffix(".broken"))
-                yield path, operations
+                whole = len(operations) == len(lines)
+                yield path if whole else path.rename(path.with_suffix(".broken")), operations
 
     def _files(self) -> list[Path]:
         return sorted(self._directory.glob("*.jsonl")) if self._directory else []

@@ -135,7 +135,9 @@ def test_a_value_that_cannot_even_be_named_costs_no_neighbour(pipeline: Pipeline
 
         __repr__ = __str__
 
-    event = Signal("log", "a" * 32, "b" * 16, None, "gen_ai.user.message", 5, 5, {"gen_ai.system": "openai"}, body=Hostile())
+    event = Signal(
+        "log", "a" * 32, "b" * 16, None, "gen_ai.user.message", 5, 5, {"gen_ai.system": "openai"}, body=Hostile()
+    )
     pipeline.deliver([chat(1, odd=Hostile()), event, chat(2)])
     assert stored(url) == 3
 
@@ -144,7 +146,9 @@ def test_a_large_dead_letter_blocks_nobody(url: str) -> None:
     """F25: a dead letter larger than a statement is cut, as JSON, and says so; what comes after it is stored."""
     pipeline = Pipeline(Settings(url=url, timeout=10))
     body = {"content": "x" * 20_000_000}
-    pipeline.deliver([Signal("log", "", "", None, "gen_ai.user.message", 5, 5, {"gen_ai.system": "openai"}, body=body), chat(1)])
+    pipeline.deliver(
+        [Signal("log", "", "", None, "gen_ai.user.message", 5, 5, {"gen_ai.system": "openai"}, body=body), chat(1)]
+    )
     pipeline.deliver([chat(2)])
     pipeline.close()
     assert (stored(url), pipeline.dead_lettered) == (2, 1)
@@ -156,7 +160,7 @@ def test_a_large_dead_letter_blocks_nobody(url: str) -> None:
 
 
 def test_large_attributes_keep_their_neighbours(url: str) -> None:
-    """F25: an attribute of 20 MB does not cost the other attributes, and its span can still be completed by its events."""
+    """F25: an attribute of 20 MB does not cost the other attributes, and events can still complete its span."""
     pipeline = Pipeline(Settings(url=url, timeout=10))
     span = chat(1, huge="y" * 20_000_000, small="z")
     said = {"gen_ai.system": "openai"}

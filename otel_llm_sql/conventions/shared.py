@@ -7,7 +7,7 @@ from typing import Any
 from otel_llm_sql.conventions.clean import Cleaner, as_text
 from otel_llm_sql.conventions.table import Field, Findings, compiled, text
 from otel_llm_sql.intake.signal import Signal, SpanEvent
-from otel_llm_sql.records import AGGREGATES, REPAIRED, Operation
+from otel_llm_sql.records import AGGREGATES, NAME_LENGTH, REPAIRED, Operation, bounded_key
 
 PREFIX = "llm_sql."
 """Attributes that `otel_llm_sql.session()` sets; what they say wins over everything an instrumentation says."""
@@ -36,6 +36,14 @@ def _long(cleaner: Cleaner, name: str, value: Any) -> str | None:
     return cleaner.text(name, as_text(value)) if value else None
 
 
+def _key(cleaner: Cleaner, name: str, value: Any) -> str | None:
+    """A key, whole as far as its column goes: two long ones that begin alike are two sessions."""
+    whole = cleaner.text(name, as_text(value)) if value is not None else ""
+    if len(whole) > NAME_LENGTH:
+        cleaner.note(name, f"cut from {len(whole)} characters, a hash at its end")
+    return bounded_key(whole) or None
+
+
 def context_fields(**more: tuple[str, ...]) -> tuple[Field, ...]:
     """The fields every vocabulary has, with a vocabulary's own spellings after the shared ones.
 
@@ -52,13 +60,15 @@ def context_fields(**more: tuple[str, ...]) -> tuple[Field, ...]:
         "agent_name": ("gen_ai.agent.name",),
         "error_type": ("error.type",),
     }
-    fields = [Field(name, text, spellings + more.pop(name, ())) for name, spellings in shared.items()]
+    fields = [Field(name, _READ.get(name, text), spellings + more.pop(name, ())) for name, spellings in shared.items()]
     fields.append(Field("session_metadata", _object, ("llm_sql.metadata",)))
     fields.append(Field("metadata", _object, ("metadata", *more.pop("metadata", ()))))
     fields.append(Field("error_message", _long, ("error.message", *more.pop("error_message", ()))))
     fields += [Field(name, text, spellings) for name, spellings in more.items()]
     return tuple(fields)
 
+
+_READ = {"pinned_key": _key, "session_key": _key, "workspace": _key}
 
 _EXCEPTION = compiled(
     Field("exception_type", text, ("exception.type",)), Field("exception_message", _long, ("exception.message",))
@@ -163,7 +173,7 @@ def _context(signal: Signal, found: Findings) -> None:
     if metadata and "user_id" not in values and isinstance(metadata.get("user_id"), str):
         values["user_id"] = text(found.cleaner, "metadata.user_id", metadata["user_id"])
     if "workspace" not in values:
-        values["workspace"] = text(found.cleaner, "service.namespace", resource.get("service.namespace"))
+        values["workspace"] = _key(found.cleaner, "service.namespace", resource.get("service.namespace"))
     service = text(found.cleaner, "service.name", resource.get("service.name"))
     if service is not None and not service.startswith("unknown_service"):  # what the SDK says when nobody said anything
         values["service_name"] = service

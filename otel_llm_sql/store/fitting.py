@@ -46,7 +46,7 @@ def fit(batch: RowBatch, limit: int) -> None:
 
 
 def fit_row(row: Row, limit: int) -> dict[str, int]:
-    """Cut a row to what one statement can carry, in place; returns the columns that were cut, and how long they were."""
+    """Cut a row to what one statement can carry, in place; the columns that were cut, and how long they were."""
     # Escaping at most doubles a byte, and UTF-8 takes at most four of them for a character.
     texts = {name: value for name, value in row.items() if isinstance(value, str)}
     if sum(map(len, texts.values())) * 8 <= limit or sum(map(_escaped, texts.values())) <= limit:
