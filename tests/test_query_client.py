@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -17,9 +18,12 @@ import query_data as data
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from otel_llm_sql.cli import main
 from otel_llm_sql.errors import DatabaseUnavailableError, QueryError
 from otel_llm_sql.query import AsyncQuery, Query, apolars_from_db, polars_from_db, query_db
 from otel_llm_sql.query.filters import FILTERS, Filters, selection
+from otel_llm_sql.schema.tables import messages
+from otel_llm_sql.store.engines import create_engine
 
 pytestmark = pytest.mark.quick
 
@@ -120,6 +124,77 @@ def test_a_wrong_password_is_not_repeated(new_database: Callable[[str], str]) ->
     with pytest.raises(DatabaseUnavailableError, match="password authentication failed") as raised:
         query_db("SELECT 1", db_uri=url.render_as_string(hide_password=False))
     assert "hush" not in str(raised.value)
+
+
+MARKER = "MARKER of a 'secret' prompt"
+QUOTING = {
+    "sqlite": [
+        "SELECT json_extract('{}', content) FROM llm_messages",
+        "SELECT content || CAST(x'ff' AS TEXT) FROM llm_messages",
+    ],
+    "postgresql": [
+        "SELECT CAST(content AS integer) FROM llm_messages",
+        "SELECT CAST(content AS integer), ';' FROM llm_messages",
+        "SELECT content::jsonb FROM llm_messages",
+        "SELECT now() AT TIME ZONE content FROM llm_messages",
+        "SELECT content::tsquery FROM llm_messages",
+    ],
+    "mariadb": [
+        "SELECT EXTRACTVALUE('<a/>', CONCAT('~', (SELECT content FROM llm_messages LIMIT 1)))",
+        "SELECT UPDATEXML('<a/>', CONCAT('~', (SELECT content FROM llm_messages LIMIT 1)), '')",
+    ],
+}
+"""SQL whose error quotes what is stored."""
+
+
+@pytest.fixture
+def marked(filled: str) -> str:
+    """A database whose messages all hold the marker."""
+    engine = create_engine(filled)
+    with engine.begin() as connection:
+        connection.execute(messages.update().values(content=MARKER))
+    engine.dispose()
+    return filled
+
+
+def test_no_stored_value_in_an_error(marked: str, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the database quotes, an error tells its kind alone: its text, its traceback, and the command's line."""
+
+    async def ask(driver: str, sql: str) -> None:
+        async with AsyncQuery(data.with_driver(marked, driver)) as query:
+            await query.query_db(sql)
+
+    for sql in QUOTING[kind]:
+        said = []
+        for driver in data.SYNC_DRIVERS[kind]:
+            with Query(data.with_driver(marked, driver)) as query, pytest.raises(QueryError) as raised:
+                query.query_db(sql)
+            said.append(raised.value)
+        for driver in data.ASYNC_DRIVERS[kind]:
+            with pytest.raises(QueryError) as raised:
+                asyncio.run(ask(driver, sql))
+            said.append(raised.value)
+        assert main(["sql", "--db-uri", marked, sql]) == 1
+        shown = "".join(["".join(traceback.format_exception(error)) for error in said]) + capsys.readouterr().err
+        assert shown.count("the database") > len(said)
+        assert "MARKER" not in shown
+        assert "secret" not in shown
+
+
+def test_the_kind_of_error_is_told(marked: str, kind: str) -> None:
+    """What is wrong with the SQL is said in the database's words; what is wrong with a value, up to the value."""
+    wrong = {
+        "sqlite": "JSON path error near|bad JSON path",
+        "postgresql": r"invalid input syntax for type integer \(SQLSTATE 22P02\)$",
+        "mariadb": r"XPATH syntax error \(error 1105\)$",
+    }
+    with Query(marked) as query:
+        with pytest.raises(QueryError, match=wrong[kind]):
+            query.query_db(QUOTING[kind][0])
+        with pytest.raises(QueryError, match="nosuch"):
+            query.query_db("SELECT 1 FROM nosuch")
+        with pytest.raises(QueryError, match="modl"):
+            query.query_db("SELECT modl FROM llm_operations")
 
 
 def test_after_a_fork(filled: str) -> None:
