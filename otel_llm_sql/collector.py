@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
 
 from opentelemetry.sdk.trace import TracerProvider
@@ -16,11 +16,12 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Tracer
 
 from otel_llm_sql import instrumentations, recording
+from otel_llm_sql.errors import DatabaseUnavailableError, RejectedRowsError, StoreError
 from otel_llm_sql.exporter import LlmSqlSpanExporter
 from otel_llm_sql.installation import Installation
 from otel_llm_sql.query import AsyncQuery, Query, apolars_from_db, aquery_db, polars_from_db, query_db
 from otel_llm_sql.recording import Recorded
-from otel_llm_sql.settings import Settings, load
+from otel_llm_sql.settings import Settings, load, mask
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -199,14 +200,25 @@ class LlmOperationCollector:
         """
         from otel_llm_sql.schema.versions import ensure
 
-        with self._engine() as engine:
+        with self._writer() as engine:
             ensure(engine)
 
     def get_schema_version(self) -> str | None:
-        """The version of the tables; None where there are none."""
+        """The version of the tables; None where there are none. A SQLite file is not made by asking.
+
+        Raises:
+            StoreError: the database refused, or was not reached.
+        """
+        from otel_llm_sql.query.engines import reader, require_database
         from otel_llm_sql.schema.versions import current_version
 
-        with self._engine() as engine, engine.connect() as connection:
+        settings = self.settings
+        try:
+            require_database(settings.url)
+        except DatabaseUnavailableError:
+            return None
+        engine = reader(settings.url, settings.schema, settings.timeout)
+        with self._reached(engine), engine.connect() as connection:
             return current_version(connection)
 
     def migrate_schema(self) -> list[str]:
@@ -214,10 +226,14 @@ class LlmOperationCollector:
 
         Returns:
             The revisions that were applied, in order.
+
+        Raises:
+            SchemaError: the tables are newer than this package, or are not ours.
+            StoreError: the database refused, or was not reached.
         """
         from otel_llm_sql.schema.versions import migrate
 
-        with self._engine() as engine:
+        with self._writer() as engine:
             return migrate(engine)
 
     @property
@@ -255,12 +271,29 @@ class LlmOperationCollector:
         provider.add_span_processor(SimpleSpanProcessor(LlmSqlSpanExporter(**self._arguments)))
         return provider
 
-    @contextmanager
-    def _engine(self) -> Iterator[Engine]:
+    def _writer(self) -> AbstractContextManager[Engine]:
         from otel_llm_sql.store.engines import create_engine
 
-        engine = create_engine(self.settings.url, schema=self.settings.schema, timeout=self.settings.timeout)
+        settings = self.settings
+        return self._reached(create_engine(settings.url, schema=settings.schema, timeout=settings.timeout))
+
+    @contextmanager
+    def _reached(self, engine: Engine) -> Iterator[Engine]:
+        """Lend an engine; what drivers raise meanwhile is an error of ours that names the database."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from otel_llm_sql.store.faults import translated
+
         try:
             yield engine
+        except (SQLAlchemyError, OSError) as error:
+            fault, reason = translated(error), type(getattr(error, "orig", None) or error).__name__
+            kind, said = type(fault), str(fault)
+            if isinstance(fault, RejectedRowsError):
+                kind, said = StoreError, f"the database refused ({reason})"
+            elif isinstance(fault, DatabaseUnavailableError):
+                said = f"not reachable, or not able to do it now ({reason})"
+            # Without the cause: drivers quote addresses, statements and rows.
+            raise kind(f"{mask(self.settings.url)}: {said}") from None
         finally:
             engine.dispose()

@@ -9,14 +9,17 @@ import subprocess
 import sys
 import textwrap
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from otel_llm_sql import LlmOperationCollector, SettingsError, instrumentations, session
 from otel_llm_sql.collector import apolars_from_db, aquery_db, polars_from_db, query_db
+from otel_llm_sql.errors import DatabaseUnavailableError
 from otel_llm_sql.schema.tables import VERSION
 from otel_llm_sql.testing import stored, temporary_database
 
@@ -218,6 +221,31 @@ def test_tables_and_their_version(url: str) -> None:
     collector.create_tables()
     assert collector.get_schema_version() == VERSION
     assert collector.migrate_schema() == []
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "mysql"])
+@pytest.mark.parametrize("method", ["create_tables", "get_schema_version", "migrate_schema"])
+def test_the_tables_of_an_unreachable_server(scheme: str, method: str) -> None:
+    """Nobody listens: an error of ours that names the database, and shows no password, in its traceback neither."""
+    collector = LlmOperationCollector(db_uri=f"{scheme}://me:pa55-marker@127.0.0.1:1/db", timeout=1)
+    with pytest.raises(DatabaseUnavailableError, match=r"127\.0\.0\.1:1/db: not reachable") as raised:
+        getattr(collector, method)()
+    assert "pa55-marker" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_the_tables_of_a_directory_that_cannot_be(tmp_path: Path) -> None:
+    """A SQLite file below a file is an error of ours as well."""
+    (tmp_path / "file").touch()
+    collector = LlmOperationCollector(db_uri=f"sqlite:///{tmp_path}/file/llm.db")
+    with pytest.raises(DatabaseUnavailableError, match="not reachable"):
+        collector.create_tables()
+
+
+def test_asking_for_the_version_makes_nothing(tmp_path: Path) -> None:
+    """Without a SQLite file there is no version, and afterwards still neither file nor directory."""
+    collector = LlmOperationCollector(db_uri=f"sqlite:///{tmp_path}/new/llm.db")
+    assert collector.get_schema_version() is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_questions_on_an_instance_and_on_the_class(
