@@ -190,6 +190,65 @@ def test_structured_results() -> None:
     )
 
 
+IMAGE = {"type": "blob", "modality": "image", "mime_type": "image/png", **DIGEST}
+URL = f"data:image/png;base64,{ENCODED}"
+SEEN = {"type": "text", "text": f"see {URL}"}
+LONG = b"%PDF" + bytes(300)
+PDF = {
+    "type": "blob",
+    "mime_type": "application/pdf",
+    "size": len(LONG),
+    "sha256": hashlib.sha256(LONG).hexdigest(),
+}
+
+
+@pytest.mark.parametrize(
+    ("result", "wanted"),
+    [
+        ([{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": ENCODED}}], [IMAGE]),
+        ([SEEN, {"type": "image", "data": ENCODED, "mimeType": "image/png"}], [SEEN, IMAGE]),
+        ([{"type": "input_image", "image_url": URL}], [IMAGE]),
+        ([{"type": "image_url", "image_url": {"url": URL}}], [IMAGE]),
+        ([{"image": {"format": "png", "source": {"bytes": ENCODED}}}], [IMAGE]),
+        ({"content": [{"type": "image", "data": ENCODED, "mimeType": "image/png"}]}, {"content": [IMAGE]}),
+        ({"chart": URL, "n": 1}, {"chart": IMAGE, "n": 1}),
+        (
+            {"type": "resource", "resource": {"mimeType": "application/pdf", "blob": base64.b64encode(LONG).decode()}},
+            {"type": "resource", "resource": PDF},
+        ),
+    ],
+)
+def test_media_in_results_are_described(result: Any, wanted: Any) -> None:
+    """An image that a tool gives back leaves type, size and digest, in every shape; the text beside it stays."""
+    for part in (
+        {"type": "tool_result", "tool_use_id": "c1", "content": result},
+        {"type": "function_call_output", "call_id": "c1", "output": result},
+        {"type": "tool_call_response", "id": "c1", "response": result},
+    ):
+        message = one({"role": "user", "content": [part]})
+        assert message.parts == [{"type": "tool_call_response", "id": "c1", "response": wanted}]
+        assert json.loads(message.content or "") == wanted
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        f"the picture is {URL}",
+        URL,
+        {"type": "file", "data": "success1"},
+        {"type": "image", "url": "https://example.com/a.png", "alt": "a cat"},
+        {"mime_type": "text/plain", "content": "abcd"},
+        {"type": "image", "content": "nicecats"},
+        [{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Once"}}],
+        [SEEN, {"n": 1}],
+    ],
+)
+def test_results_without_media_stay(result: Any) -> None:
+    """What a tool wrote is not altered, whatever its keys are called; a data URL in a text stays as well."""
+    message = one({"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", "response": result}]})
+    assert message.parts == [{"type": "tool_call_response", "id": "c1", "response": result}]
+
+
 def test_several_results_are_several_messages() -> None:
     """Anthropic and Bedrock send all results, and text, in one user message."""
     results = [{"type": "tool_result", "tool_use_id": name, "content": name.upper()} for name in ("a", "b")]

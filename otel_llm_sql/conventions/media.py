@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from otel_llm_sql.conventions.clean import Cleaner
+from otel_llm_sql.conventions.clean import MAX_DEPTH, Cleaner
 
 _NESTED = (
     *("source", "image_url", "input_audio", "inline_data", "inlineData", "file_data", "fileData"),
@@ -16,6 +17,11 @@ _NESTED = (
 )
 _URLSAFE = str.maketrans("-_", "+/")
 _MODALITIES = frozenset({"image", "audio", "video"})
+_TYPES = frozenset({"blob", "file", "image", "image_url", "input_image", "audio", "input_audio", "video", "document"})
+_TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\r\n]+={0,2}\s*")
+_SURELY_DATA = 256
+"""So many characters of base64 without a blank are no word, also where only a media type says what they are."""
 
 
 def media_part(cleaner: Cleaner, name: str, raw: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -35,6 +41,52 @@ def media_part(cleaner: Cleaner, name: str, raw: Mapping[str, Any]) -> dict[str,
         return _without_data(cleaner, name, flat, mime)
     size, digest = _measured(data)
     return _described(cleaner, name, "blob", flat, mime, size=size, sha256=digest)
+
+
+def without_bytes(cleaner: Cleaner, name: str, value: Any, depth: int = 0) -> Any:
+    """Any structure, such as the result of a tool, with descriptors in the place of media; everything else stays."""
+    if depth > MAX_DEPTH:
+        return value
+    if isinstance(value, (list, tuple)):
+        return [without_bytes(cleaner, name, item, depth + 1) for item in value]
+    if isinstance(value, Mapping):
+        if _is_one_of(value.get("type"), _TEXT_TYPES):
+            return value
+        described = _inline(cleaner, name, value)
+        return described or {key: without_bytes(cleaner, name, item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return media_part(cleaner, name, {"content": bytes(value)})
+    return media_part(cleaner, name, {"content": value}) if _is_data_url(value) else value
+
+
+def _inline(cleaner: Cleaner, name: str, raw: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The descriptor of what surely holds bytes; a tool's own JSON may have the same keys."""
+    flat = _flattened(_flattened(raw))
+    mime = _first(flat, "mime_type", "media_type", "mimeType", "mediaType")
+    data = _first(flat, "data", "bytes", "blob", "file_data", "image_url", "url", "content")
+    kind, source = raw.get("type"), raw.get("source")
+    if mime is None and isinstance(flat.get("format"), str):
+        mime = _by_format(flat)
+    if data is None or not (mime or _is_one_of(kind, _TYPES)):
+        return None
+    if isinstance(source, Mapping) and source.get("type") == "text":
+        return None
+    if _is_data_url(data):
+        mime, data = _data_url(str(data))
+    else:
+        sure = "blob" in (kind, *flat) or (_modality(flat, mime) is not None and data != flat.get("content"))
+        if isinstance(data, str) and not (_BASE64.fullmatch(data) and (sure or len(data) >= _SURELY_DATA)):
+            return None
+    size, digest = _measured(data)
+    return _described(cleaner, name, "blob", flat, mime, size=size, sha256=digest)
+
+
+def _is_one_of(kind: Any, kinds: frozenset[str]) -> bool:
+    return isinstance(kind, str) and kind in kinds
+
+
+def _is_data_url(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("data:") and ";base64," in value[:128]
 
 
 def _without_data(cleaner: Cleaner, name: str, flat: Mapping[str, Any], mime: Any) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from otel_llm_sql.conventions.clean import Cleaner, as_text
-from otel_llm_sql.conventions.media import media_part
+from otel_llm_sql.conventions.media import media_part, without_bytes
 
 Part: TypeAlias = dict[str, Any]
 _Read: TypeAlias = Callable[[Cleaner, str, Mapping[str, Any]], Part | None]
@@ -118,12 +118,15 @@ def _tool_response(cleaner: Cleaner, name: str, raw: Mapping[str, Any]) -> Part 
 
 
 def read_response(cleaner: Cleaner, name: str, value: Any) -> Any:
-    """The result of a tool; a list of texts is that text, as Anthropic and Bedrock wrap what OpenAI sends bare."""
+    """The result of a tool; a list of texts is that text, as Anthropic and Bedrock wrap what OpenAI sends bare.
+
+    Media in it are described, as everywhere.
+    """
     if isinstance(value, str):
         return cleaner.text(name, value)
     if isinstance(value, (list, tuple)) and value and all(_is_text(item) for item in value):
         return cleaner.text(name, "\n".join(_first(item, "text", "content") for item in value))
-    return cleaner.json(name, value, _DEPTH)
+    return cleaner.json(name, without_bytes(cleaner, name, value), _DEPTH)
 
 
 def _is_text(item: Any) -> bool:
