@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from otel_llm_sql.store.engines import create_engine
 
 pytestmark = pytest.mark.quick
 
+WEST = timezone(timedelta(hours=-5))
+
 
 @pytest.fixture
 def filled(url: str) -> str:
@@ -42,6 +44,15 @@ def filled(url: str) -> str:
         ({"columns": []}, "empty list"),
         ({"limit": -1}, "limit: -1 was given; allowed: a whole number"),
         ({"limit": True}, "limit: True"),
+        (
+            {"limit": 2**70},
+            "limit: 1180591620717411303424 was given; allowed: a whole number from 0 to 9223372036854775807",
+        ),
+        (
+            {"start_date": datetime.max.replace(tzinfo=WEST)},
+            "start_date: 9999-12-31.* allowed: 0001-01-01.* to 9999-12-31.* UTC",
+        ),
+        ({"end_date": "0001-01-01T00:00:00+05:00"}, "end_date: 0001-01-01.* allowed: 0001-01-01.* to 9999-12-31.* UTC"),
         ({"limit": 1.5}, "limit: 1.5"),
         ({"start_date": "yesterday"}, "start_date: 'yesterday' was given; allowed: a date like"),
         ({"end_date": 20230101}, "end_date: 20230101"),
@@ -195,6 +206,12 @@ def test_the_kind_of_error_is_told(marked: str, kind: str) -> None:
             query.query_db("SELECT 1 FROM nosuch")
         with pytest.raises(QueryError, match="modl"):
             query.query_db("SELECT modl FROM llm_operations")
+
+
+def test_the_largest_arguments(filled: str) -> None:
+    """What is allowed at the ends of the range is answered on every database."""
+    with Query(filled) as query:
+        assert query.polars_from_db(limit=2**63 - 1, start_date="0001-01-01", end_date="9999-12-31").height == 6
 
 
 def test_after_a_fork(filled: str) -> None:

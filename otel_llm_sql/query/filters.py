@@ -22,6 +22,10 @@ Moment: TypeAlias = str | datetime.date | datetime.datetime
 Names: TypeAlias = str | Iterable[str]
 """One value, or several of which one must match."""
 
+_EARLIEST, _LATEST = "0001-01-01T00:00:00", "9999-12-31T23:59:59.999999"
+_MOST_ROWS = 2**63 - 1
+"""The largest LIMIT that every database takes."""
+
 _INTERNAL = ("message_ids", "input_messages")
 _SESSION_COLUMNS = (sessions.c.session_key, sessions.c.workspace, sessions.c.agent_id)
 _FIRST = (operations.c.operation_id, operations.c.session_id, *_SESSION_COLUMNS)
@@ -128,8 +132,8 @@ def selection(
     if unknown := sorted(set(given) - set(FILTERS)):
         raise QueryError(f"unknown filter {', '.join(unknown)}; allowed: {_listed(FILTERS)}, columns, limit, messages")
     where = tuple(FILTERS[name](name, value) for name, value in given.items())
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
-        raise QueryError(f"limit: {limit!r} was given; allowed: a whole number, 0 or more")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= _MOST_ROWS):
+        raise QueryError(f"limit: {limit!r} was given; allowed: a whole number from 0 to {_MOST_ROWS}")
     wanted = _columns(columns, texts=messages)
     return Selection(wanted, where, limit, messages or bool(set(wanted) & set(TEXTS)))
 
@@ -154,7 +158,10 @@ def moment(name: str, value: Moment, *, end: bool = False) -> datetime.datetime:
     """
     read = _read_moment(name, value) if isinstance(value, str) else value
     if isinstance(read, datetime.datetime):
-        return read.replace(tzinfo=datetime.UTC) if read.tzinfo is None else read.astimezone(datetime.UTC)
+        try:
+            return read.replace(tzinfo=datetime.UTC) if read.tzinfo is None else read.astimezone(datetime.UTC)
+        except (OverflowError, ValueError):
+            raise QueryError(f"{name}: {read} was given; allowed: {_EARLIEST} to {_LATEST} in UTC") from None
     if not isinstance(read, datetime.date):
         raise QueryError(f"{name}: {value!r} was given; allowed: a date or datetime, or its ISO 8601 text")
     return datetime.datetime.combine(read, datetime.time.max if end else datetime.time.min, datetime.UTC)
