@@ -36,11 +36,10 @@ fi
   --require-hashes --only-binary :all: -r lock/uv.txt
 
 # uv does not read pip's configuration: an index and certificates of one's own that pip knows of hold for it too.
-pip_index=$("$venv/bin/python" -m pip config get global.index-url 2>/dev/null || true)
-pip_index=${PIP_INDEX_URL:-$pip_index}
+pip_setting() { "$venv/bin/python" -m pip config list 2>/dev/null | sed -n "s/^global\\.$1='\\(.*\\)'$/\\1/p" || true; }
+pip_index=${PIP_INDEX_URL:-$(pip_setting index-url)}
 if [ -n "$pip_index" ]; then export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$pip_index}; fi
-pip_cert=$("$venv/bin/python" -m pip config get global.cert 2>/dev/null || true)
-pip_cert=${PIP_CERT:-$pip_cert}
+pip_cert=${PIP_CERT:-$(pip_setting cert)}
 if [ -n "$pip_cert" ]; then export SSL_CERT_FILE=${SSL_CERT_FILE:-$pip_cert}; fi
 if [ ! -w "${HOME:-/nonexistent}" ]; then export UV_CACHE_DIR=${UV_CACHE_DIR:-$PWD/.cache/uv}; fi
 export UV_LINK_MODE=${UV_LINK_MODE:-copy} UV_PYTHON_DOWNLOADS=never
