@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -55,3 +57,24 @@ def test_the_examples_run(url: str) -> None:
         answers = [connection.exec_driver_sql(query).all() for query in queries]
     engine.dispose()
     assert answers == [[], [], []]
+
+
+def test_how_text_is_compared(url: str, kind: str) -> None:
+    """Upper and lower case differ everywhere; spaces at the end differ, except to MariaDB, as the page says."""
+    engine = create_engine(url)
+    versions.ensure(engine)
+    key, moment = tables.sessions.c.session_key, datetime(2026, 1, 1, tzinfo=UTC)
+    with engine.begin() as connection:
+        row = {"session_id": str(uuid.uuid4()), "session_key": "a", "created_at": moment, "last_seen_at": moment}
+        connection.execute(tables.sessions.insert(), row)
+        equal = {text for text in ("a", "A", "a ") if connection.scalar(sa.select(key).where(key == text))}
+        like = {text for text in ("a", "a ") if connection.scalar(sa.select(key).where(key.like(text)))}
+    engine.dispose()
+    assert equal == ({"a", "a "} if kind == "mariadb" else {"a"})
+    assert like == {"a"}
+    assert "MariaDB and MySQL ignore spaces at the end" in PAGE.read_text()
+
+
+def test_the_page_says_who_owns_a_message() -> None:
+    """As decision 0002: calls to a provider go before what is around them."""
+    assert "| operation_id | UUID, foreign key | the earliest call to a provider" in PAGE.read_text()
