@@ -1,5 +1,9 @@
 """The exporters' own metrics, under the names OpenTelemetry gives them (`otel.sdk.exporter.*`).
 
+As the semantic conventions define `exported`: everything whose export has finished, once, also what is no GenAI and
+left out; with `error.type` where it failed. What is kept after a failure and stored later stays counted as failed: that
+export had ended. Single signals that the database refuses do not fail an export; they are put away and logged.
+
 Off, as the SDK's own are, unless OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED is true.
 """
 
