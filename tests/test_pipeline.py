@@ -20,6 +20,7 @@ from otel_llm_sql.conventions import read
 from otel_llm_sql.errors import DatabaseUnavailableError, SchemaError, StoreError
 from otel_llm_sql.intake.signal import Signal
 from otel_llm_sql.pipeline import Pipeline, shared
+from otel_llm_sql.query import Query
 from otel_llm_sql.schema import versions
 from otel_llm_sql.settings import Settings
 from otel_llm_sql.spool import Spool
@@ -194,6 +195,15 @@ def test_content_can_be_left_out(url: str) -> None:
     pipeline.close()
     assert "question" not in "".join(everything)
     assert "user" in everything[1]
+
+
+def test_long_keys_stay_two_sessions(pipeline: Pipeline, url: str) -> None:
+    """Keys longer than their column that differ at the end are two sessions, and are found by the whole key."""
+    keys = ["k" * 300 + end for end in "ab"]
+    pipeline.deliver([chat(n, **{"gen_ai.conversation.id": key}) for n, key in enumerate(keys)])
+    with Query(url) as query:
+        assert [query.polars_from_db(session_id=key).height for key in keys] == [1, 1]
+        assert query.query_db("SELECT COUNT(*) AS n FROM llm_sessions") == [{"n": 2}]
 
 
 def test_the_workspace_of_the_settings(url: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, TypedDict
 import sqlalchemy as sa
 
 from otel_llm_sql.errors import QueryError
+from otel_llm_sql.records import bounded_key
 from otel_llm_sql.schema.tables import messages, operations, sessions
 
 Moment: TypeAlias = str | datetime.date | datetime.datetime
@@ -197,11 +198,15 @@ def _among(*columns: sa.ColumnElement[Any]) -> Condition:
     return lambda name, value: sa.or_(*(_is(column, _texts(name, value)) for column in columns))
 
 
+def _workspace(name: str, value: Any) -> sa.ColumnElement[bool]:
+    return _is(sessions.c.workspace, [bounded_key(text) for text in _texts(name, value)])
+
+
 def _session(name: str, value: Any) -> sa.ColumnElement[bool]:
     """The session's id where the value is a UUID, or the application's own key."""
     texts = _texts(name, value)
     ids = [canonical for canonical in map(_uuid, texts) if canonical]
-    key = _is(sessions.c.session_key, texts)
+    key = _is(sessions.c.session_key, [bounded_key(text) for text in texts])
     return sa.or_(_is(operations.c.session_id, ids), key) if ids else key
 
 
@@ -248,7 +253,7 @@ FILTERS: Mapping[str, Condition] = {
     "operation_type": _among(operations.c.operation_type),
     "status": _among(operations.c.status),
     "session_id": _session,
-    "workspace": _among(sessions.c.workspace),
+    "workspace": _workspace,
     "agent_id": _among(sessions.c.agent_id),
     "action_id": _among(operations.c.action_id),
     "user_id": _among(operations.c.user_id, sessions.c.user_id),
