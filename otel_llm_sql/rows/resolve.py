@@ -166,7 +166,7 @@ class Resolution:
             self.traces.setdefault(key.trace_id, Trace()).add(key.span_id, row["parent_span_id"], _name(row))
         for key, evidence in self.evidences.items():
             said = evidence.said()
-            naming = next((fact for fact in said if fact.session_key), None)
+            naming = _naming(said)
             name = Named(naming.workspace, naming.session_key) if naming and naming.session_key else None
             self.traces.setdefault(key.trace_id, Trace()).add(key.span_id, said[0].parent_span_id, name)
 
@@ -189,8 +189,8 @@ class Resolution:
         for innermost, members in groups(self.evidences).items():
             evidence = [self.evidences[key] for key in members]
             session, name = place(members, self.traces)
-            said = [fact for e in evidence for fact in e.said()]
-            naming = next((fact for fact in said if fact.session_key), None)
+            said = evidence[0].said() if len(evidence) == 1 else [fact for e in evidence for fact in e.said()]
+            naming = _naming(said)
             workspace = naming.workspace if naming else next((f.workspace for f in said if f.workspace), None)
             key = naming.session_key if naming else None
             final = Final(operation_id(*innermost), session, name, members, merged(evidence), key, workspace)
@@ -226,6 +226,14 @@ def _span_changed(row: Row, before: Row) -> bool:
     return before.get("facts") != facts or any(row[name] != before[name] for name in row if name != "facts")
 
 
+def _naming(said: Sequence[Fact]) -> Fact | None:
+    """The first fact that names a session."""
+    for fact in said:
+        if fact.session_key:
+            return fact
+    return None
+
+
 def _name(row: Row) -> Named | None:
     return Named(row["workspace"], row["session_key"]) if row["session_key"] else None
 
@@ -234,7 +242,7 @@ def span_row(key: SpanKey, evidence: Evidence) -> Row:
     """What `llm_spans` tells about a span: the session is the one that is named on the span or on its events."""
     said = evidence.said()
     first: Fact = said[0]
-    naming = next((fact for fact in said if fact.session_key), first)
+    naming = _naming(said) or first
     return {
         "trace_id": key.trace_id,
         "span_id": key.span_id,
