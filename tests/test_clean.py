@@ -138,10 +138,18 @@ def test_token_counts(told: Any, tokens: int | None, flagged: bool) -> None:
     assert ("gen_ai.usage.input_tokens" in operation.extras.get(REPAIRED, {})) is flagged
 
 
+def test_long_keys_end_in_a_hash() -> None:
+    """Two conversations whose ids begin alike stay two: what does not fit the column is hashed."""
+    keys = [
+        read({"gen_ai.operation.name": "chat", "gen_ai.conversation.id": "é" * 300 + end}).session_key for end in "ab"
+    ]
+    assert [len(key) for key in keys] == [255, 255]
+    assert keys[0] != keys[1]
+
+
 @pytest.mark.parametrize(
     ("attribute", "field", "limit"),
     [
-        ("gen_ai.conversation.id", "session_key", 255),
         ("gen_ai.response.model", "model", 255),
         ("gen_ai.response.id", "response_id", 255),
         ("gen_ai.agent.name", "agent_name", 255),
