@@ -42,7 +42,15 @@ AGGREGATES = frozenset(
 )
 """Values of `gen_ai.operation.name` that are no call to a provider: their tokens would count their children's again."""
 
-REPAIRED = "otel_llm_sql.repaired"
+OWN = "otel_llm_sql."
+"""What the keys that we put into `extras` begin with: an application's attributes never mean what they mean."""
+
+AGENT_ID = f"{OWN}agent_id"
+METADATA = f"{OWN}metadata"
+FINISH_REASONS = f"{OWN}finish_reasons"
+DEFINITIONS = f"{OWN}tool_definitions_id"
+
+REPAIRED = f"{OWN}repaired"
 """Key in `extras` under which repairs and truncations are listed: `{field or attribute: what was done}`."""
 
 

@@ -10,7 +10,7 @@ import pytest
 from otel_llm_sql import conventions
 from otel_llm_sql.conventions.providers import provider_name
 from otel_llm_sql.intake.signal import Signal, SpanEvent
-from otel_llm_sql.records import AGGREGATES, REPAIRED, Operation
+from otel_llm_sql.records import AGGREGATES, FINISH_REASONS, REPAIRED, Operation
 
 pytestmark = pytest.mark.quick
 
@@ -301,7 +301,7 @@ def test_finish_reasons(value: Any, first: str | None, several: list[str] | None
     """The first choice's; several stand in extras."""
     operation = call(gen_ai__response__finish_reasons=value)
     assert operation.finish_reason == first
-    assert operation.extras.get("finish_reasons") == several
+    assert operation.extras.get(FINISH_REASONS) == several
 
 
 def test_outputs_have_finish_reasons() -> None:

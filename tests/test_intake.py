@@ -129,7 +129,7 @@ def test_sdk_sequences_are_read() -> None:
     )
     operation = conventions.read(from_span(span))
     assert operation is not None
-    assert (operation.finish_reason, operation.extras["finish_reasons"]) == ("stop", ["stop", "length"])
+    assert (operation.finish_reason, operation.extras["otel_llm_sql.finish_reasons"]) == ("stop", ["stop", "length"])
 
 
 def log(**fields: Any) -> SimpleNamespace:

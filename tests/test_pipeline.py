@@ -143,6 +143,21 @@ def test_a_value_that_cannot_even_be_named_costs_no_neighbour(pipeline: Pipeline
     assert stored(url) == 3
 
 
+def test_an_application_may_call_its_attributes_as_it_likes(pipeline: Pipeline, url: str) -> None:
+    """Attributes named like our own keys and columns, of any type, are attributes: nothing is dead-lettered."""
+    names = ("metadata", "agent_id", "finish_reasons", "tool_definitions_id")
+    names += tuple(f"otel_llm_sql.{name}" for name in (*names, "repaired"))
+    odd = [dict.fromkeys(names, value) for value in ("text", 7, "x" * 999, [1, "a"], True)]
+    pipeline.deliver([chat(n, **attributes) for n, attributes in enumerate(odd)])
+    pipeline.deliver([chat(n, **attributes) for n, attributes in enumerate(odd)])
+    assert (stored(url), pipeline.dead_lettered, pipeline.duplicates) == (5, 0, 5)
+    writer = Writer(Settings(url=url))
+    rows = rows_of(writer)
+    writer.close()
+    assert {row["agent_id"] for row in rows["llm_sessions"]} == {None}
+    assert {type(row["extras"]["agent_id"]) for row in rows["llm_operations"]} == {str, int, list, bool}
+
+
 def test_a_large_dead_letter_blocks_nobody(url: str) -> None:
     """F25: a dead letter larger than a statement is cut, as JSON, and says so; what comes after it is stored."""
     pipeline = Pipeline(Settings(url=url, timeout=10))

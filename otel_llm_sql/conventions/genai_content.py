@@ -6,7 +6,7 @@ from typing import Any
 
 from otel_llm_sql.conventions.messages import finish, name_tools, read_messages
 from otel_llm_sql.conventions.table import Findings
-from otel_llm_sql.records import Message
+from otel_llm_sql.records import FINISH_REASONS, Message
 
 _TOOL_CONTENT = ("gen_ai.tool.call.arguments", "gen_ai.tool.call.result")
 
@@ -26,7 +26,7 @@ def take_content(found: Findings, told: list[Message]) -> dict[str, Any]:
     finish(messages, reasons)
     name_tools(messages)
     if len(reasons) > 1:
-        found.extras["finish_reasons"] = reasons
+        found.extras[FINISH_REASONS] = reasons
     first = next((message.finish_reason for message in messages if message.direction == "output"), None)
     return {
         "messages": [] if _is_tool_call(found) else messages,

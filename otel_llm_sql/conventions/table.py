@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from otel_llm_sql.conventions.clean import Cleaner
+from otel_llm_sql.records import OWN
 
 _SCALARS = frozenset({str, int, float, bool})
 
@@ -61,7 +62,7 @@ class Findings:
             entry = find(name)
             if entry is None:
                 if type(name) is str and name.isascii() and "\0" not in name:
-                    extras[name] = clean(name, value, 2)
+                    extras[f"attribute.{name}" if name.startswith(OWN) else name] = clean(name, value, 2)
                 else:
                     extras[self.cleaner.text("attribute names", str(name))] = clean("attribute names", value, 2)
             elif entry[1].name in ranks:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from otel_llm_sql.records import AGGREGATES, JsonValue, Operation
+from otel_llm_sql.records import AGENT_ID, AGGREGATES, DEFINITIONS, METADATA, JsonValue, Operation
 from otel_llm_sql.rows.identity import definitions_digest, digest_text, key_within, message_digest, message_digests
 from otel_llm_sql.rows.texts import Texts
 
@@ -44,9 +44,6 @@ VALUES = (
 """Columns of `llm_operations` that an Operation gives as they stand."""
 
 _values = attrgetter(*VALUES)
-
-DEFINITIONS = "tool_definitions_id"
-"""Key in `extras` that refers to `llm_tool_definitions`; within a fact it holds the digest, free of any session."""
 
 _RANKS = {"system": 0, "developer": 0, "user": 1, "assistant": 2, "tool": 3}
 
@@ -123,9 +120,9 @@ def fact_of(operation: Operation, texts: Texts) -> Fact:
         known.setdefault(digest, message)
     extras = operation.extras
     if operation.agent_id:
-        extras["agent_id"] = operation.agent_id
+        extras[AGENT_ID] = operation.agent_id
     if operation.metadata:
-        extras["metadata"] = operation.metadata
+        extras[METADATA] = operation.metadata
     if operation.tool_definitions is not None:
         digest = definitions_digest(operation.tool_definitions)
         texts.definitions[digest] = operation.tool_definitions

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import orjson
 
-from otel_llm_sql.records import Message
+from otel_llm_sql.records import DEFINITIONS, Message
 from otel_llm_sql.rows.batch import Row
-from otel_llm_sql.rows.facts import DEFINITIONS, VALUES
+from otel_llm_sql.rows.facts import VALUES
 from otel_llm_sql.rows.identity import id_within, message_keys, session_prefix
 from otel_llm_sql.rows.resolve import Final
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from otel_llm_sql.records import JsonValue, Operation
+from otel_llm_sql.records import DEFINITIONS, JsonValue, Operation
 from otel_llm_sql.rows.batch import Row, RowBatch
 from otel_llm_sql.rows.facts import (
-    DEFINITIONS,
     Evidence,
     Fact,
     SpanKey,

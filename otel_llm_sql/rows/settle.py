@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from otel_llm_sql.records import AGGREGATES
+from otel_llm_sql.records import AGENT_ID, AGGREGATES, DEFINITIONS, FINISH_REASONS, METADATA
 from otel_llm_sql.rows.batch import Row, RowBatch
-from otel_llm_sql.rows.facts import DEFINITIONS
 from otel_llm_sql.rows.forms import Claim, is_stored, message_row, moved_row, operation_row
 from otel_llm_sql.rows.identity import id_within, session_prefix
 from otel_llm_sql.rows.known import Carrier
@@ -29,9 +28,8 @@ class Settlement:
         unsettled: rows of operations that were stored otherwise, or are gone.
         touched: sessions that gain, lose or change an operation.
         claims: the best claim of the changed operations on each message, by message id.
-        texts: message id -> what it says, where the batch has it.
         withdrawn: messages that an operation no longer carries, or carries later than it did: id -> session.
-        searched: sessions all of whose operations were read.
+        carriers: all operations of the sessions in which somebody else may have to step in.
     """
 
     resolution: Resolution
@@ -72,7 +70,7 @@ class Settlement:
         said = final.said
         rank = int(said.values["operation_type"] in AGGREGATES)
         timestamp = said.values["timestamp"]
-        reasons = said.extras.get("finish_reasons") or [said.values["finish_reason"]]
+        reasons = said.extras.get(FINISH_REASONS) or [said.values["finish_reason"]]
         for number, message_id in enumerate(ids):
             if message_id in self.claims:
                 continue
@@ -120,13 +118,13 @@ class Settlement:
                 if profile is None:
                     profile = self.profiles[final.session_id] = Profile()
                 stamp = (values["timestamp"], final.operation_id)
-                agent_id = extras.get("agent_id") or values["agent_name"]
+                agent_id = extras.get(AGENT_ID) or values["agent_name"]
                 profile.hear(stamp, agent_id=agent_id, user_id=values["user_id"])
                 # The workspace of a named session is that of those who name it: it is part of the name.
                 if final.session_key or final.name is None:
                     profile.hear(stamp, session_key=final.session_key, workspace=final.workspace)
-                if "metadata" in extras:
-                    profile.hear_metadata(stamp, extras["metadata"])
+                if METADATA in extras:
+                    profile.hear_metadata(stamp, extras[METADATA])
 
     def _speechless(self) -> set[str]:
         """Sessions that no longer know who said first what they remember."""
@@ -167,7 +165,7 @@ class Settlement:
 
     def _claim_for(self, carrier: Carrier, rank: int, number: int, message_id: str) -> None:
         output = number - carrier.input_messages
-        reasons = carrier.extras.get("finish_reasons") or [carrier.finish_reason]
+        reasons = carrier.extras.get(FINISH_REASONS) or [carrier.finish_reason]
         reason = reasons[output] if 0 <= output < len(reasons) else None
         direction = "input" if output < 0 else "output"
         claim = Claim(rank, carrier.timestamp, carrier.operation_id, number, direction, reason)
@@ -231,11 +229,11 @@ class Settlement:
         is_named = "session_key" in profile.said or any(carrier.session_key for carrier in carriers)
         for carrier in carriers:
             stamp = (carrier.timestamp, carrier.operation_id)
-            agent = carrier.extras.get("agent_id") or carrier.agent_name
+            agent = carrier.extras.get(AGENT_ID) or carrier.agent_name
             profile.hear(stamp, agent_id=agent, user_id=carrier.user_id)
             if carrier.session_key or not is_named:
                 profile.hear(stamp, session_key=carrier.session_key, workspace=carrier.workspace)
-            profile.hear_metadata(stamp, carrier.extras.get("metadata") or {})
+            profile.hear_metadata(stamp, carrier.extras.get(METADATA) or {})
         row: Row = {"session_id": session_id} | profile.columns()
         row["created_at"], row["last_seen_at"] = extent
         return row
