@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -102,22 +102,44 @@ def _copy_field(value: Any) -> str:
     return text.replace("\r", "\\r") if "\r" in text else text
 
 
-def among(column: sa.Column[Any], values: Collection[str]) -> sa.ColumnElement[bool]:
-    """Whether a column holds one of these values."""
-    return column.in_(sorted(values))
+@dataclass(frozen=True, slots=True)
+class Among:
+    """How it is asked whether a column holds one of many values.
+
+    Attributes:
+        condition: the question about a column, with the values as the parameter ASKED.
+        parameter: the values as that parameter.
+    """
+
+    condition: Callable[[sa.Column[Any]], sa.ColumnElement[bool]]
+    parameter: Callable[[Sequence[str]], Any]
 
 
-def among_array(column: sa.Column[Any], values: Collection[str]) -> sa.ColumnElement[bool]:
-    """The same for PostgreSQL, with one array for all values: half of the time of a long list of parameters."""
-    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in sorted(values))
-    array = sa.literal('{"' + '","'.join(quoted) + '"}' if values else "{}", sa.Text)
-    return column == sa.any_(sa.cast(array, postgresql.ARRAY(column.type)))
+ASKED = "asked"
 
 
-def among_json(column: sa.Column[Any], values: Collection[str]) -> sa.ColumnElement[bool]:
-    """The same for SQLite, with one JSON array."""
-    each = sa.func.json_each(orjson.dumps(sorted(values)).decode()).table_valued("value")
+def _in_list(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    return column.in_(sa.bindparam(ASKED, expanding=True))
+
+
+def _in_array(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    """PostgreSQL: one array for all values takes half of the time of a long list of parameters."""
+    return column == sa.any_(sa.cast(sa.bindparam(ASKED, type_=sa.Text), postgresql.ARRAY(column.type)))
+
+
+def _array(values: Sequence[str]) -> str:
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return '{"' + '","'.join(quoted) + '"}' if values else "{}"
+
+
+def _in_json(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    """SQLite: one JSON array for all values."""
+    each = sa.func.json_each(sa.bindparam(ASKED, type_=sa.Text)).table_valued("value")
     return column.in_(sa.select(each.c.value))
+
+
+def _json(values: Sequence[str]) -> str:
+    return orjson.dumps(values).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +170,7 @@ class Dialect:
     """
 
     insert: Mapping[str | None, Insert]
-    among: Callable[[sa.Column[Any], Collection[str]], sa.ColumnElement[bool]] = among
+    among: Among = Among(_in_list, list)
     moment: Callable[[int], str] = utc_text
     locks_rows: bool = True
     typed: bool = False
@@ -163,11 +185,11 @@ _MYSQL = Dialect(insert={None: _PLAIN}, packet="SELECT @@max_allowed_packet")
 DIALECTS = {
     "postgresql": Dialect(
         insert={"psycopg2": Insert(copy_psycopg2), "psycopg": Insert(copy_psycopg), None: _TYPED},
-        among=among_array,
+        among=Among(_in_array, _array),
         moment=utc_offset_text,
         hangs=True,
     ),
-    "sqlite": Dialect(insert={None: _PLAIN}, among=among_json, locks_rows=False),
+    "sqlite": Dialect(insert={None: _PLAIN}, among=Among(_in_json, _json), locks_rows=False),
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
 }

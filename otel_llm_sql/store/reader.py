@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from otel_llm_sql.rows import Carrier, Row
 from otel_llm_sql.schema import tables as t
-from otel_llm_sql.store.dialects import EPOCH, MICROSECOND, MILLISECOND, TIMES, Dialect
+from otel_llm_sql.store.dialects import ASKED, EPOCH, MICROSECOND, MILLISECOND, TIMES, Among, Dialect
 
 _PER_QUESTION = 5000
 """Values in one IN list: below every database's limit on parameters (asyncpg 32,767; the smallest)."""
@@ -34,6 +35,63 @@ def _row(mapping: Any) -> Row:
     return row
 
 
+class Questions:
+    """The questions as statements, made once: to put one together takes as long as to have it answered.
+
+    Args:
+        among: how this kind of database is asked about many values.
+    """
+
+    def __init__(self, among: Among) -> None:
+        o, m, d = t.operations.c, t.messages.c, t.tool_definitions.c
+        isin = among.condition
+        self.spans = sa.select(*_LIGHT).where(isin(t.spans.c.trace_id))
+        self.operations = sa.select(t.operations).where(isin(o.operation_id))
+        self.spans_of_operations = sa.select(t.spans).where(isin(t.spans.c.operation_id))
+        self.sessions = sa.select(t.sessions).where(isin(t.sessions.c.session_id))
+        self.messages = sa.select(t.messages).where(isin(m.message_id))
+        self.definitions = sa.select(d.tool_definitions_id, d.definitions).where(isin(d.tool_definitions_id))
+        self.calls = sa.select(o.operation_id).where(isin(o.response_id), _under_way())
+        self.owners = (
+            sa.select(m.message_id, m.operation_id, m.timestamp, o.operation_type)
+            .join_from(t.messages, t.operations, m.operation_id == o.operation_id)
+            .where(isin(m.message_id))
+        )
+        self.extents = (
+            sa.select(o.session_id, sa.func.min(o.timestamp), sa.func.max(o.timestamp))
+            .where(isin(o.session_id), o.operation_id.not_in(sa.bindparam("without", expanding=True)))
+            .group_by(o.session_id)
+        )
+        self.carriers = _carriers().where(isin(o.session_id))
+
+
+def _under_way() -> sa.ColumnElement[bool]:
+    """Whether an operation was under way: begun before `until`, after `lasting`, or after `longest` if it lasted."""
+    c = t.operations.c
+    until, lasting, longest = (sa.bindparam(name, type_=c.timestamp.type) for name in ("until", "lasting", "longest"))
+    # Whoever answers every call with one constant id (test servers, caches) makes this a flood: of what started
+    # earlier, only a call that lasted may still have been under way.
+    lasted = c.latency_ms >= _LASTING // MILLISECOND
+    return sa.and_(c.timestamp.between(longest, until), sa.or_(c.timestamp >= lasting, lasted))
+
+
+def _carriers() -> sa.Select[Any]:
+    c, s = t.operations.c, t.spans.c
+    naming = sa.func.min(sa.case((s.session_key.is_not(None), s.workspace)))
+    workspace = sa.case((sa.func.min(s.session_key).is_not(None), naming), else_=sa.func.min(s.workspace))
+    said = [
+        sa.select(what).where(s.operation_id == c.operation_id).scalar_subquery().label(name)
+        for name, what in (("session_key", sa.func.min(s.session_key)), ("workspace", workspace))
+    ]
+    return sa.select(
+        *(c.operation_id, c.session_id, c.timestamp, c.operation_type, c.message_ids, c.input_messages),
+        *(c.finish_reason, c.agent_name, c.user_id, *said, c.extras),
+    )
+
+
+_questions = cache(Questions)
+
+
 class Reader:
     """Answers `rows.Known` within one transaction.
 
@@ -47,90 +105,63 @@ class Reader:
         self, connection: sa.Connection, dialect: Dialect, require_traces: Callable[[Collection[str]], None]
     ) -> None:
         self._connection = connection
-        self._among = dialect.among
+        self._parameter = dialect.among.parameter
+        self._questions = _questions(dialect.among)
         self._require_traces = require_traces
 
-    def _ask(
-        self, select: sa.Select[Any], column: sa.Column[Any], ids: Collection[str]
-    ) -> Iterator[sa.Row[*tuple[Any, ...]]]:
+    def _ask(self, question: sa.Select[Any], ids: Collection[str], **more: Any) -> Iterator[sa.Row[*tuple[Any, ...]]]:
         ordered = sorted(ids)
         for start in range(0, len(ordered), _PER_QUESTION):
-            asked = ordered[start : start + _PER_QUESTION]
-            yield from self._connection.execute(select.where(self._among(column, asked)))
+            asked = self._parameter(ordered[start : start + _PER_QUESTION])
+            yield from self._connection.execute(question, {ASKED: asked, **more})
 
     def spans(self, trace_ids: Collection[str]) -> list[Row]:
         """Rows of `llm_spans` without `facts`."""
         self._require_traces(trace_ids)
-        return [dict(row._mapping) for row in self._ask(sa.select(*_LIGHT), t.spans.c.trace_id, trace_ids)]
+        return [dict(row._mapping) for row in self._ask(self._questions.spans, trace_ids)]
 
     def calls(self, response_ids: Collection[str], since: int, until: int) -> set[str]:
         """Ids of operations with these response ids that were under way in this stretch of time (microseconds)."""
-        c = t.operations.c
-        earliest = EPOCH + since * MICROSECOND
-        # Whoever answers every call with one constant id (test servers, caches) makes this a flood: of what started
-        # earlier, only a call that lasted may still have been under way.
-        under_way = sa.or_(c.timestamp >= earliest - _LASTING, c.latency_ms >= _LASTING // MILLISECOND)
-        between = c.timestamp.between(earliest - _LONGEST, EPOCH + until * MICROSECOND)
-        select = sa.select(c.operation_id).where(between, under_way)
-        return {row[0] for row in self._ask(select, c.response_id, response_ids)}
+        first, last = EPOCH + since * MICROSECOND, EPOCH + until * MICROSECOND
+        rows = self._ask(
+            self._questions.calls, response_ids, until=last, lasting=first - _LASTING, longest=first - _LONGEST
+        )
+        return {row[0] for row in rows}
 
     def operations(self, operation_ids: Collection[str]) -> tuple[list[Row], list[Row]]:
         """Whole rows of `llm_operations`, and of the `llm_spans` that tell about them."""
-        operations = self._ask(sa.select(t.operations), t.operations.c.operation_id, operation_ids)
-        rows = [_row(row._mapping) for row in operations]
-        spans = self._ask(sa.select(t.spans), t.spans.c.operation_id, operation_ids)
+        rows = [_row(row._mapping) for row in self._ask(self._questions.operations, operation_ids)]
+        spans = self._ask(self._questions.spans_of_operations, operation_ids)
         return rows, [dict(row._mapping) for row in spans]
 
     def sessions(self, session_ids: Collection[str]) -> dict[str, Row]:
         """Whole rows of `llm_sessions` by id."""
-        rows = self._ask(sa.select(t.sessions), t.sessions.c.session_id, session_ids)
-        return {row.session_id: _row(row._mapping) for row in rows}
+        return {row.session_id: _row(row._mapping) for row in self._ask(self._questions.sessions, session_ids)}
 
     def owners(self, message_ids: Collection[str]) -> dict[str, tuple[str, int, str]]:
         """Message id -> operation that owns it: id, timestamp, operation type."""
-        m, o = t.messages.c, t.operations.c
-        select = sa.select(m.message_id, m.operation_id, m.timestamp, o.operation_type).join_from(
-            t.messages, t.operations, m.operation_id == o.operation_id
-        )
-        rows = self._ask(select, m.message_id, message_ids)
+        rows = self._ask(self._questions.owners, message_ids)
         return {row[0]: (row[1], _microseconds(row[2]), row[3]) for row in rows}
 
     def messages(self, message_ids: Collection[str]) -> list[Row]:
         """Whole rows of `llm_messages`."""
-        return [_row(row._mapping) for row in self._ask(sa.select(t.messages), t.messages.c.message_id, message_ids)]
+        return [_row(row._mapping) for row in self._ask(self._questions.messages, message_ids)]
 
     def carriers(self, session_ids: Collection[str]) -> list[Carrier]:
         """All operations of these sessions."""
-        c = t.operations.c
-        s = t.spans.c
-        naming = sa.func.min(sa.case((s.session_key.is_not(None), s.workspace)))
-        workspace = sa.case((sa.func.min(s.session_key).is_not(None), naming), else_=sa.func.min(s.workspace))
-        said = [
-            sa.select(what).where(s.operation_id == c.operation_id).scalar_subquery().label(name)
-            for name, what in (("session_key", sa.func.min(s.session_key)), ("workspace", workspace))
-        ]
-        select = sa.select(
-            *(c.operation_id, c.session_id, c.timestamp, c.operation_type, c.message_ids, c.input_messages),
-            *(c.finish_reason, c.agent_name, c.user_id, *said, c.extras),
-        )
         return [
             Carrier(**(row._asdict() | {"timestamp": _microseconds(row.timestamp)}) | _without_nulls(row))
-            for row in self._ask(select, c.session_id, session_ids)
+            for row in self._ask(self._questions.carriers, session_ids)
         ]
 
     def extents(self, session_ids: Collection[str], without: Collection[str]) -> dict[str, tuple[int, int]]:
         """Session id -> earliest and latest timestamp of its operations, but for some of them."""
-        c = t.operations.c
-        select = sa.select(c.session_id, sa.func.min(c.timestamp), sa.func.max(c.timestamp)).group_by(c.session_id)
-        select = select.where(c.operation_id.not_in(sorted(without)))
-        rows = self._ask(select, c.session_id, session_ids)
+        rows = self._ask(self._questions.extents, session_ids, without=sorted(without))
         return {row[0]: (_microseconds(row[1]), _microseconds(row[2])) for row in rows}
 
     def definitions(self, ids: Collection[str]) -> dict[str, Any]:
         """Ids of tool definitions that are stored already -> the definitions."""
-        c = t.tool_definitions.c
-        rows = self._ask(sa.select(c.tool_definitions_id, c.definitions), c.tool_definitions_id, ids)
-        return {row[0]: row[1] for row in rows}
+        return {row[0]: row[1] for row in self._ask(self._questions.definitions, ids)}
 
 
 def _without_nulls(row: sa.Row[Any]) -> dict[str, Any]:
