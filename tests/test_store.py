@@ -208,7 +208,7 @@ def test_rows_are_named_like_columns(url: str) -> None:
 
 
 def test_a_constant_number_of_statements(writer: Writer) -> None:
-    """Ten operations and five hundred take the same number of statements."""
+    """Five hundred operations take no more statements than ten."""
     writer.write(telemetry.conversation(1, 1), soon())
     counts = []
     executed: list[str] = []
@@ -217,7 +217,7 @@ def test_a_constant_number_of_statements(writer: Writer) -> None:
         executed.clear()
         writer.write(telemetry.conversation(first, size, f"s{first}"), soon())
         counts.append(len(executed))
-    assert counts[0] == counts[1] <= 12
+    assert counts[1] <= counts[0] <= 12
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
@@ -226,16 +226,44 @@ def test_a_deadlock_costs_nothing(writer: Writer) -> None:
     writer.write([], soon())
     stripes = "SELECT stripe FROM llm_locks WHERE stripe {} ORDER BY stripe FOR UPDATE"
     writing = threading.Thread(target=writer.write, args=(telemetry.conversation(1, 20, "talk"), soon()))
+    wants_sessions = threading.Event()
+    locking: list[str] = []
+    errors: list[str] = []
+
+    def executing(*arguments: object) -> None:
+        statement = str(arguments[2])
+        if threading.current_thread() is writing and "FOR UPDATE" in statement:
+            locking.append(statement)
+            if len(locking) == 2:
+                wants_sessions.set()
+
+    sa.event.listen(writer.engine, "before_cursor_execute", executing)
+    sa.event.listen(writer.engine, "handle_error", lambda context: errors.append(str(context.original_exception)))
     with writer.engine.connect() as other:
         other.execute(sa.text(stripes.format(">= 512"))).all()
         writing.start()
-        time.sleep(0.4)
+        assert wants_sessions.wait(30)  # from now on each has what the other wants
         try:
             other.execute(sa.text(stripes.format("< 512"))).all()
         except sa.exc.OperationalError:
             other.rollback()
     writing.join()
+    assert len(errors) == 1
+    assert "deadlock" in errors[0].lower()
     assert len(rows_of(writer)["llm_operations"]) == 20
+
+
+def test_many_traces_are_locked_at_once(writer: Writer) -> None:
+    """A batch of many traces and one of few wait for each other, and both are stored whole."""
+    writer.write([], soon())
+    many = [telemetry.span(trace, 1) for trace in range(1, 200)]
+    few = [telemetry.span(1, 2), telemetry.span(1, 3)]
+    threads = [threading.Thread(target=writer.write, args=(load, soon())) for load in (many, few, many, few)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(rows_of(writer)["llm_operations"]) == 201
 
 
 def test_a_refused_row_is_named_as_refused(writer: Writer) -> None:

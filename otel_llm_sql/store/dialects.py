@@ -14,7 +14,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from otel_llm_sql.schema.tables import metadata
+from otel_llm_sql.schema.tables import locks, metadata
 
 Columns = tuple[str, ...]
 Rows = Sequence[tuple[Any, ...]]
@@ -164,6 +164,7 @@ class Dialect:
         among: how it is asked whether a column holds one of many values.
         moment: a timestamp (microseconds since the epoch) as the plain insert takes it.
         locks_rows: whether writers take row locks; SQLite has one writer at a time anyway.
+        lock_all: locks all rows of `llm_locks` at once, where that is cheaper than locking many of them.
         typed: whether values go through our column types, also in updates.
         packet: a query for the largest statement in bytes, where the server has such a limit.
         hangs: whether the driver waits for a silent server for ever, so that the connection has to be cut.
@@ -173,6 +174,7 @@ class Dialect:
     among: Among = Among(_in_list, list)
     moment: Callable[[int], str] = utc_text
     locks_rows: bool = True
+    lock_all: str | None = None
     typed: bool = False
     packet: str | None = None
     hangs: bool = False
@@ -187,6 +189,8 @@ DIALECTS = {
         insert={"psycopg2": Insert(copy_psycopg2), "psycopg": Insert(copy_psycopg), None: _TYPED},
         among=Among(_in_array, _array),
         moment=utc_offset_text,
+        # It waits for whoever locked rows (ROW SHARE), and whoever wants to lock rows waits for it.
+        lock_all=f"LOCK TABLE {locks.name} IN EXCLUSIVE MODE",
         hangs=True,
     ),
     "sqlite": Dialect(insert={None: _PLAIN}, among=Among(_in_json, _json), locks_rows=False),

@@ -1,7 +1,7 @@
 """The writer: operations in, one transaction, committed. Idempotent; success is reported only after the commit.
 
-Writers in any number of processes lock stripes of `llm_locks` for what they touch, in order: first traces and response
-ids, then sessions. So they never meet on a key, never wait in a circle, and each sees all that the others committed.
+Writers in any number of processes lock what they touch (`store/locks.py`). So they never meet on a key, never wait in a
+circle, and each sees all that the others committed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from zlib import crc32
 
 import sqlalchemy as sa
 
@@ -20,19 +19,18 @@ from otel_llm_sql import rows
 from otel_llm_sql.errors import DatabaseUnavailableError
 from otel_llm_sql.records import Operation
 from otel_llm_sql.schema import versions
-from otel_llm_sql.schema.tables import LOCK_STRIPES, dead_letters, locks
+from otel_llm_sql.schema.tables import dead_letters
 from otel_llm_sql.settings import Settings
 from otel_llm_sql.store.dialects import DIALECTS, UNKNOWN
 from otel_llm_sql.store.engines import after_fork, create_engine, database_url, uninstrumented
 from otel_llm_sql.store.faults import translated
 from otel_llm_sql.store.fitting import fit, fit_row, statement_limit
 from otel_llm_sql.store.lines import Lines, NoLines
+from otel_llm_sql.store.locks import Locks
 from otel_llm_sql.store.reader import Reader
 from otel_llm_sql.store.statements import apply, new_rows
 
 T = TypeVar("T")
-
-_HALF = LOCK_STRIPES // 2
 
 
 class _NotLockedError(Exception):
@@ -101,15 +99,14 @@ class Writer:
         responses = {operation.response_id for operation in operations if operation.response_id}
 
         def attempt(connection: sa.Connection) -> rows.RowBatch:
-            self._hold(connection, [*traces, *responses], 0)
+            locks = Locks(connection, self._dialect)
+            locks.hold_calls([*traces, *responses])
 
             def require(trace_ids: Collection[str]) -> None:
                 if not traces.issuperset(trace_ids):
                     raise _NotLockedError(trace_ids)
 
-            batch = rows.resolve(
-                operations, Reader(connection, self._dialect, require), lambda ids: self._hold(connection, ids, _HALF)
-            )
+            batch = rows.resolve(operations, Reader(connection, self._dialect, require), locks.hold_sessions)
             if self._limit is not None:
                 fit(batch, self._limit)
             apply(connection, self._dialect, batch)
@@ -126,7 +123,7 @@ class Writer:
         unique = {letter.dead_letter_id: letter for letter in letters}
 
         def attempt(connection: sa.Connection) -> int:
-            self._hold(connection, unique, _HALF)
+            Locks(connection, self._dialect).hold_sessions(unique)
             c = dead_letters.c
             stored = set(connection.scalars(sa.select(c.dead_letter_id).where(c.dead_letter_id.in_(sorted(unique)))))
             new = [
@@ -174,12 +171,6 @@ class Writer:
                 except driver_error as error:  # from COPY, which SQLAlchemy does not see
                     connection.invalidate(error)
                     raise
-
-    def _hold(self, connection: sa.Connection, ids: Collection[str], first: int) -> None:
-        if self._dialect.locks_rows:
-            stripes = sorted({first + crc32(key.encode()) % _HALF for key in ids})
-            wanted = sa.select(locks.c.stripe).where(locks.c.stripe.in_(stripes)).order_by(locks.c.stripe)
-            connection.execute(wanted.with_for_update()).all()
 
     def forget_schema(self) -> None:
         """Look at the schema again before the next write."""
