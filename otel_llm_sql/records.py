@@ -42,6 +42,20 @@ AGGREGATES = frozenset(
 )
 """Values of `gen_ai.operation.name` that are no call to a provider: their tokens would count their children's again."""
 
+ONLY_OF_CALLS = (
+    "provider",
+    "request_model",
+    "model",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_write_input_tokens",
+    "reasoning_output_tokens",
+    "cost",
+    "cost_source",
+)
+"""Fields that AGGREGATES do not have."""
+
 OWN = "otel_llm_sql."
 """What the keys that we put into `extras` begin with: an application's attributes never mean what they mean."""
 
@@ -87,7 +101,7 @@ class Message:
     tool_call_id: str | None = None
     tool_name: str | None = None
     finish_reason: str | None = None
-    digest: int | None = field(default=None, compare=False, repr=False)
+    digest: str | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True)

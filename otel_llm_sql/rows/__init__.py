@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from otel_llm_sql.records import Operation
-from otel_llm_sql.rows.batch import KEYS, TABLES, RowBatch
+from otel_llm_sql.rows.batch import COLUMNS, KEYS, TABLES, NewRow, RowBatch, named
 from otel_llm_sql.rows.known import Carrier, Known, Row
 from otel_llm_sql.rows.resolve import resolve_operations
 from otel_llm_sql.rows.settle import Settlement
 
-__all__ = ["KEYS", "TABLES", "Carrier", "Known", "Row", "RowBatch", "resolve"]
+__all__ = ["COLUMNS", "KEYS", "TABLES", "Carrier", "Known", "NewRow", "Row", "RowBatch", "named", "resolve"]
 
 
 def resolve(operations: Sequence[Operation], known: Known, hold: Callable[[Collection[str]], None]) -> RowBatch:

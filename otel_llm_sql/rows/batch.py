@@ -1,31 +1,78 @@
-"""RowBatch: the rows to insert, update and delete in one transaction. Rows are named, never positional."""
+"""RowBatch: the rows to insert, update and delete in one transaction.
+
+A new row is a tuple in the order of its table's COLUMNS; a change is a dict. JSON is text, timestamps are microseconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
-Row = dict[str, Any]
+from otel_llm_sql.rows.facts import VALUES
+from otel_llm_sql.rows.known import Row
 
-TABLES = ("llm_sessions", "llm_operations", "llm_tool_definitions", "llm_messages", "llm_spans")
-"""Tables in the order in which rows may be inserted, so that no foreign key is ever in the way."""
+NewRow = tuple[Any, ...]
 
-KEYS = {
-    "llm_sessions": ("session_id",),
-    "llm_operations": ("operation_id",),
-    "llm_tool_definitions": ("tool_definitions_id",),
-    "llm_messages": ("message_id",),
-    "llm_spans": ("trace_id", "span_id"),
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "llm_sessions": (
+        "session_id",
+        "session_key",
+        "workspace",
+        "agent_id",
+        "user_id",
+        "created_at",
+        "last_seen_at",
+        "metadata",
+        "provenance",
+    ),
+    "llm_operations": (
+        "operation_id",
+        "session_id",
+        *VALUES,
+        "trace_id",
+        "span_id",
+        "parent_span_id",
+        "extras",
+        "message_ids",
+        "input_messages",
+    ),
+    "llm_tool_definitions": ("tool_definitions_id", "session_id", "definitions"),
+    "llm_messages": (
+        "message_id",
+        "operation_id",
+        "role",
+        "content",
+        "sequence_number",
+        "direction",
+        "parts",
+        "tool_call_id",
+        "tool_name",
+        "finish_reason",
+        "timestamp",
+    ),
+    "llm_spans": (
+        "trace_id",
+        "span_id",
+        "operation_id",
+        "parent_span_id",
+        "span_name",
+        "scope_name",
+        "session_key",
+        "workspace",
+        "facts",
+    ),
 }
+"""Columns of each table, the key first. The tables stand in the order in which rows may be inserted, so that no foreign
+key is ever in the way."""
+
+TABLES = tuple(COLUMNS)
+
+KEYS = {table: columns[: 2 if table == "llm_spans" else 1] for table, columns in COLUMNS.items()}
 """Primary keys: rows are written in their order, so that writers never wait for each other in a circle."""
 
 MOVES = ("operation_id", "sequence_number", "direction", "finish_reason", "timestamp")
 """Columns of `llm_messages` that follow the owner."""
-
-
-def _tables() -> dict[str, list[Row]]:
-    return {table: [] for table in TABLES}
 
 
 @dataclass(slots=True)
@@ -39,30 +86,26 @@ class RowBatch:
         duplicates: how many signals said nothing new.
     """
 
-    inserts: dict[str, list[Row]] = field(default_factory=_tables)
-    updates: dict[str, list[Row]] = field(default_factory=_tables)
+    inserts: dict[str, list[NewRow]] = field(default_factory=lambda: {table: [] for table in TABLES})
+    updates: dict[str, list[Row]] = field(default_factory=lambda: {table: [] for table in TABLES})
     deletes: dict[str, list[str]] = field(default_factory=lambda: {table: [] for table in TABLES})
     duplicates: int = 0
 
-    def put(self, table: str, row: Row, *, exists: bool) -> None:
+    def put(self, table: str, row: NewRow, *, exists: bool) -> None:
         """Insert a row, or update the one that exists."""
-        (self.updates if exists else self.inserts)[table].append(row)
+        if exists:
+            self.updates[table].append(named(table, row))
+        else:
+            self.inserts[table].append(row)
 
     def sort(self) -> None:
         """Bring all rows into the order of their keys."""
-        for table, names in KEYS.items():
-            for rows in (self.inserts[table], self.updates[table]):
-                _sort(rows, names)
+        for table, keys in KEYS.items():
+            self.inserts[table].sort(key=itemgetter(*range(len(keys))))
+            self.updates[table].sort(key=itemgetter(*keys))
             self.deletes[table].sort()
 
-    def changes(self) -> Iterable[list[Any]]:
-        """All lists of rows and keys."""
-        for table in TABLES:
-            yield from (self.inserts[table], self.updates[table], self.deletes[table])
 
-
-def _sort(rows: list[Row], names: tuple[str, ...]) -> None:
-    if len(names) == 1:
-        rows.sort(key=lambda row: row[names[0]])
-    else:
-        rows.sort(key=lambda row: tuple(row[name] for name in names))
+def named(table: str, row: NewRow) -> Row:
+    """The values of a row by column."""
+    return dict(zip(COLUMNS[table], row, strict=True))

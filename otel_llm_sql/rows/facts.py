@@ -7,41 +7,53 @@ order, batching and repetition of the deliveries leave no trace.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from otel_llm_sql.records import AGENT_ID, AGGREGATES, DEFINITIONS, METADATA, JsonValue, Operation
-from otel_llm_sql.rows.identity import definitions_digest, digest_text, key_within, message_digest, message_digests
+from otel_llm_sql.records import AGENT_ID, AGGREGATES, DEFINITIONS, METADATA, JsonValue, Message, Operation
+from otel_llm_sql.rows.identity import (
+    definitions_digest,
+    digest_of_text,
+    digest_text,
+    key_within,
+    message_digest,
+    message_digests,
+)
 from otel_llm_sql.rows.texts import Texts
 
-VALUES = (
-    "action_id",
-    "timestamp",
-    "operation_type",
-    "provider",
-    "model",
-    "request_model",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_output_tokens",
-    "latency_ms",
-    "time_to_first_token_ms",
-    "cost",
-    "cost_source",
-    "status",
-    "error_type",
-    "error_message",
-    "finish_reason",
-    "response_id",
-    "tool_name",
-    "agent_name",
-    "user_id",
-    "service_name",
-)
-"""Columns of `llm_operations` that an Operation gives as they stand."""
+
+class Values(NamedTuple):
+    """Columns of `llm_operations` that an Operation gives as they stand."""
+
+    action_id: str | None
+    timestamp: int
+    operation_type: str
+    provider: str | None
+    model: str | None
+    request_model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_input_tokens: int | None
+    cache_write_input_tokens: int | None
+    reasoning_output_tokens: int | None
+    latency_ms: int | None
+    time_to_first_token_ms: int | None
+    cost: float | None
+    cost_source: str | None
+    status: str
+    error_type: str | None
+    error_message: str | None
+    finish_reason: str | None
+    response_id: str | None
+    tool_name: str | None
+    agent_name: str | None
+    user_id: str | None
+    service_name: str | None
+
+
+VALUES = Values._fields
+"""Their names."""
 
 _values = attrgetter(*VALUES)
 
@@ -60,15 +72,15 @@ class Fact:
     """What one span or one content event said.
 
     Attributes:
-        values: columns of `llm_operations` by name (VALUES); `timestamp` in microseconds since the epoch.
+        values: columns of `llm_operations`; `timestamp` in microseconds since the epoch.
         digests: its messages, inputs first.
         inputs: how many of them are inputs.
         order: for an event, its time in nanoseconds and the rank of its role: the order of the conversation.
     """
 
-    values: dict[str, Any]
+    values: Values
     extras: dict[str, JsonValue]
-    digests: list[int]
+    digests: list[str]
     inputs: int
     parent_span_id: str | None = None
     span_name: str | None = None
@@ -80,12 +92,12 @@ class Fact:
     @property
     def is_call(self) -> bool:
         """Whether it is a call to a provider."""
-        return self.values["operation_type"] not in AGGREGATES
+        return self.values.operation_type not in AGGREGATES
 
     @property
     def end(self) -> int:
         """End of the operation in microseconds since the epoch."""
-        return int(self.values["timestamp"]) + (self.values["latency_ms"] or 0) * 1000
+        return self.values.timestamp + (self.values.latency_ms or 0) * 1000
 
 
 @dataclass(slots=True)
@@ -93,11 +105,11 @@ class Evidence:
     """Everything that was said about one span: by the span itself, and by content events that name it."""
 
     span: Fact | None = None
-    events: list[Fact] = field(default_factory=list)
+    events: tuple[Fact, ...] = ()
 
-    def said(self) -> list[Fact]:
+    def said(self) -> tuple[Fact, ...]:
         """All facts, the most telling first."""
-        return [self.span, *self.events] if self.span else self.events
+        return (self.span, *self.events) if self.span else self.events
 
     @property
     def is_plain(self) -> bool:
@@ -107,17 +119,12 @@ class Evidence:
 
 def fact_of(operation: Operation, texts: Texts) -> Fact:
     """The fact of an operation; its messages and tool definitions go to `texts`."""
-    digests = []
-    inputs = 0
+    messages = operation.messages
+    digests = [message.digest or _digest(message) for message in messages]
     known = texts.messages
-    for message in operation.messages:
-        digest = message.digest
-        if digest is None:
-            digest = message.digest = message_digest(message.role, message.content, message.parts)
-        digests.append(digest)
-        if message.direction == "input":
-            inputs += 1
-        known.setdefault(digest, message)
+    for digest, message in zip(digests, messages, strict=True):
+        if digest not in known:
+            known[digest] = message
     extras = operation.extras
     if operation.agent_id:
         extras[AGENT_ID] = operation.agent_id
@@ -128,10 +135,10 @@ def fact_of(operation: Operation, texts: Texts) -> Fact:
         texts.definitions[digest] = operation.tool_definitions
         extras[DEFINITIONS] = digest_text(digest)
     return Fact(
-        values=dict(zip(VALUES, _values(operation), strict=True)),
+        values=Values._make(_values(operation)),
         extras=extras,
         digests=digests,
-        inputs=inputs,
+        inputs=[message.direction for message in messages].count("input"),
         parent_span_id=operation.parent_span_id,
         span_name=operation.span_name,
         scope_name=operation.scope_name,
@@ -139,6 +146,11 @@ def fact_of(operation: Operation, texts: Texts) -> Fact:
         workspace=operation.workspace,
         order=_order(operation),
     )
+
+
+def _digest(message: Message) -> str:
+    digest = message.digest = message_digest(message.role, message.content, message.parts)
+    return digest
 
 
 def _order(operation: Operation) -> tuple[int, int]:
@@ -158,7 +170,7 @@ def evidence_json(evidence: Evidence) -> dict[str, JsonValue]:
 def fact_json(fact: Fact) -> JsonValue:
     """A fact as strict JSON."""
     return {
-        "values": {k: v for k, v in fact.values.items() if v is not None},
+        "values": {k: v for k, v in zip(VALUES, fact.values, strict=True) if v is not None},
         "extras": fact.extras,
         "messages": [digest_text(digest) for digest in fact.digests],
         "inputs": fact.inputs,
@@ -173,17 +185,15 @@ def evidence_from_json(kept: Mapping[str, Any], span_row: Mapping[str, Any]) -> 
     span = kept.get("span")
     return Evidence(
         span=_fact_from_json(span, span_row) if span else None,
-        events=[_fact_from_json(event, {}) for event in kept["events"]],
+        events=tuple(_fact_from_json(event, {}) for event in kept["events"]),
     )
 
 
 def _fact_from_json(kept: Mapping[str, Any], span_row: Mapping[str, Any]) -> Fact:
-    values = dict.fromkeys(VALUES)
-    values.update(kept["values"])
     return Fact(
-        values=values,
+        values=Values(**(dict.fromkeys(VALUES) | kept["values"])),
         extras=kept["extras"],
-        digests=[int(text, 16) for text in kept["messages"]],
+        digests=[digest_of_text(text) for text in kept["messages"]],
         inputs=kept["inputs"],
         parent_span_id=span_row.get("parent_span_id"),
         span_name=span_row.get("span_name"),
@@ -200,7 +210,7 @@ def fact_from_row(operation: Mapping[str, Any], span_row: Mapping[str, Any]) -> 
     if DEFINITIONS in extras:
         extras[DEFINITIONS] = digest_text(key_within(extras[DEFINITIONS]))
     return Fact(
-        values={name: operation[name] for name in VALUES},
+        values=Values._make([operation[name] for name in VALUES]),
         extras=extras,
         digests=message_digests([key_within(text) for text in operation["message_ids"] or ()]),
         inputs=operation["input_messages"],

@@ -1,84 +1,134 @@
-"""The forms that operations and messages take as rows."""
+"""The forms that operations and messages take as rows: tuples in the order of COLUMNS, JSON as text."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
-from otel_llm_sql.records import DEFINITIONS, Message
-from otel_llm_sql.rows.batch import Row
+from otel_llm_sql.records import AGGREGATES, DEFINITIONS, FINISH_REASONS, Message
+from otel_llm_sql.rows.batch import NewRow, named
 from otel_llm_sql.rows.facts import VALUES
-from otel_llm_sql.rows.identity import id_within, message_keys, session_prefix
+from otel_llm_sql.rows.identity import digest_of_text, message_keys, session_prefix
+from otel_llm_sql.rows.known import Carrier, Row
 from otel_llm_sql.rows.resolve import Final
 
 
-class Claim(NamedTuple):
-    """An operation's claim on a message; the smallest owns it."""
+class Claimant(NamedTuple):
+    """An operation that carries messages; of several that carry one message the smallest owns it."""
 
     rank: int
     timestamp: int
     operation_id: str
-    sequence_number: int
-    direction: str
-    finish_reason: str | None
+    session_id: str
+    inputs: int
+    reasons: Sequence[str | None]
+    digests: Sequence[str] = ()
 
 
-def _ids(final: Final) -> list[str]:
-    prefix = session_prefix(final.session_id)
-    return [id_within(prefix, key) for key in message_keys(final.said.digests)]
+Claim: TypeAlias = tuple[Claimant, int]
+"""Who claims a message, and at which position of its exchange."""
 
 
-def operation_row(final: Final) -> tuple[Row, list[str]]:
-    """The row of an operation, JSON as text; and the ids of its messages."""
+def claimant_of(final: Final) -> Claimant:
+    """An operation of this resolution as a claimant."""
     said = final.said
-    ids = _ids(final)
+    values = said.values
+    return Claimant(
+        values.operation_type in AGGREGATES,
+        values.timestamp,
+        final.operation_id,
+        final.session_id,
+        said.inputs,
+        _reasons(said.extras, values.finish_reason),
+        said.digests,
+    )
+
+
+def claimant_of_carrier(carrier: Carrier) -> Claimant:
+    """An operation that is stored as a claimant: its messages are stored, too."""
+    return Claimant(
+        carrier.operation_type in AGGREGATES,
+        carrier.timestamp,
+        carrier.operation_id,
+        carrier.session_id,
+        carrier.input_messages,
+        _reasons(carrier.extras, carrier.finish_reason),
+    )
+
+
+def _reasons(extras: Mapping[str, Any], finish_reason: str | None) -> Sequence[str | None]:
+    return extras.get(FINISH_REASONS) or (finish_reason,)
+
+
+def _direction(claim: Claim) -> tuple[str, str | None]:
+    """Direction and finish reason of a message, as its owner tells."""
+    owner, number = claim
+    output = number - owner.inputs
+    if output < 0:
+        return "input", None
+    return "output", owner.reasons[output] if output < len(owner.reasons) else None
+
+
+def operation_row(final: Final) -> tuple[NewRow, list[str]]:
+    """The row of an operation; and the ids of its messages."""
+    said = final.said
+    prefix = session_prefix(final.session_id)
+    ids = [prefix + key for key in message_keys(said.digests)]
     extras = said.extras
     if DEFINITIONS in extras:
-        extras = extras | {DEFINITIONS: id_within(session_prefix(final.session_id), int(extras[DEFINITIONS], 16))}
-    innermost = final.members[0]
-    row: Row = {"operation_id": final.operation_id, "session_id": final.session_id}
-    row.update(said.values)
-    row["trace_id"], row["span_id"] = innermost
-    row["parent_span_id"] = said.parent_span_id
-    row["extras"] = orjson.dumps(extras).decode() if extras else None
-    row["message_ids"] = orjson.dumps(ids).decode() if ids else None
-    row["input_messages"] = said.inputs
+        extras = extras | {DEFINITIONS: prefix + digest_of_text(extras[DEFINITIONS])}
+    row = (
+        final.operation_id,
+        final.session_id,
+        *said.values,
+        *final.members[0],
+        said.parent_span_id,
+        orjson.dumps(extras).decode() if extras else None,
+        '["' + '","'.join(ids) + '"]' if ids else None,
+        said.inputs,
+    )
     return row, ids
 
 
-def is_stored(row: Row, before: Row) -> bool:
+def is_stored(row: NewRow, before: Row) -> bool:
     """Whether the row of an operation says what is stored already."""
+    told = named("llm_operations", row)
     for name in ("extras", "message_ids"):
-        if (orjson.loads(row[name]) if row[name] else None) != before[name]:
+        if (orjson.loads(told[name]) if told[name] else None) != before[name]:
             return False
-    return all(row[name] == before[name] for name in (*VALUES, "session_id", "parent_span_id", "input_messages"))
+    return all(told[name] == before[name] for name in (*VALUES, "session_id", "parent_span_id", "input_messages"))
 
 
 def moved_row(message_id: str, claim: Claim) -> Row:
     """What changes of a message that another operation owns now."""
+    owner, number = claim
+    direction, reason = _direction(claim)
     return {
         "message_id": message_id,
-        "operation_id": claim.operation_id,
-        "sequence_number": claim.sequence_number,
-        "direction": claim.direction,
-        "finish_reason": claim.finish_reason,
-        "timestamp": claim.timestamp,
+        "operation_id": owner.operation_id,
+        "sequence_number": number,
+        "direction": direction,
+        "finish_reason": reason,
+        "timestamp": owner.timestamp,
     }
 
 
-def message_row(message_id: str, claim: Claim, message: Message) -> Row:
-    """The row of a message that is new, JSON as text."""
-    return {
-        "message_id": message_id,
-        "operation_id": claim.operation_id,
-        "role": message.role,
-        "content": message.content,
-        "sequence_number": claim.sequence_number,
-        "direction": claim.direction,
-        "parts": orjson.dumps(message.parts).decode() if message.parts is not None else None,
-        "tool_call_id": message.tool_call_id,
-        "tool_name": message.tool_name,
-        "finish_reason": claim.finish_reason,
-        "timestamp": claim.timestamp,
-    }
+def message_row(message_id: str, claim: Claim, message: Message) -> NewRow:
+    """The row of a message that is new."""
+    owner, number = claim
+    direction, reason = _direction(claim)
+    return (
+        message_id,
+        owner.operation_id,
+        message.role,
+        message.content,
+        number,
+        direction,
+        None if message.parts is None else orjson.dumps(message.parts).decode(),
+        message.tool_call_id,
+        message.tool_name,
+        reason,
+        owner.timestamp,
+    )

@@ -8,7 +8,7 @@ moves between sessions without its text being read again.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -19,25 +19,14 @@ from otel_llm_sql.records import JsonValue
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}")
 
 
-def hash128(text: bytes) -> int:
-    """128 bits of BLAKE2b, as an integer."""
-    return int.from_bytes(blake2b(text, digest_size=16).digest())
+def hash128(text: bytes) -> str:
+    """128 bits of BLAKE2b, as 32 hex digits."""
+    return blake2b(text, digest_size=16).hexdigest()
 
 
-def hash64(text: bytes) -> int:
-    """64 bits of BLAKE2b, as an integer."""
-    return int.from_bytes(blake2b(text, digest_size=8).digest())
-
-
-def uuid_text(value: int) -> str:
-    """The canonical 36 characters of a 128-bit value."""
-    h = f"{value:032x}"
-    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
-
-
-def uuid_value(text: str) -> int:
-    """The 128-bit value of a UUID's text."""
-    return int(text.replace("-", ""), 16)
+def uuid_text(digits: str) -> str:
+    """The canonical 36 characters of a UUID, from its 32 hex digits."""
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def operation_id(trace_id: str, span_id: str) -> str:
@@ -49,59 +38,65 @@ def operation_id(trace_id: str, span_id: str) -> str:
 def session_id(workspace: str | None, session_key: str) -> str:
     """The session of an application's own key: the key itself where it is a UUID."""
     if _UUID.fullmatch(session_key):
-        return uuid_text(uuid_value(session_key))
+        return uuid_text(session_key.replace("-", "").lower())
     return uuid_text(hash128(f"session\0{workspace or ''}\0{session_key}".encode()))
 
 
 def trace_session_id(trace_id: str) -> str:
     """The session of a trace that names none: the trace id, written as a UUID."""
-    return f"{trace_id[:8]}-{trace_id[8:12]}-{trace_id[12:16]}-{trace_id[16:20]}-{trace_id[20:]}"
+    return uuid_text(trace_id)
 
 
 @lru_cache(maxsize=4096)
 def session_prefix(session: str) -> str:
-    """What the ids of all that belongs to a session begin with."""
-    h = f"{hash64(session.encode()):016x}"
-    return f"{h[:8]}-{h[8:12]}-{h[12:]}-"
+    """What the ids of all that belongs to a session begin with: a digest or a key completes it."""
+    digits = blake2b(session.encode(), digest_size=8).hexdigest()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:]}-"
 
 
-def id_within(prefix: str, key: int) -> str:
-    """The id of something of a session, by its 64-bit key."""
-    h = f"{key:016x}"
-    return f"{prefix}{h[:4]}-{h[4:]}"
+def key_within(text: str) -> str:
+    """What stands in an id behind the prefix of its session."""
+    return text[19:]
 
 
-def key_within(text: str) -> int:
-    """The inverse of `id_within`."""
-    return int(text[19:23] + text[24:], 16)
+def _hash64(text: bytes) -> str:
+    """64 bits of BLAKE2b in hex, as they end a UUID: with a hyphen before the last twelve digits."""
+    return blake2b(text, digest_size=8).digest().hex("-", 6)
 
 
-def digest_text(digest: int) -> str:
-    """16 hex digits."""
-    return f"{digest:016x}"
+def digest_text(digest: str) -> str:
+    """A digest as it is kept with evidence: 16 hex digits."""
+    return digest.replace("-", "")
 
 
-def message_digest(role: str, content: str | None, parts: list[JsonValue] | None) -> int:
+def digest_of_text(text: str) -> str:
+    """The inverse of `digest_text`."""
+    return f"{text[:4]}-{text[4:]}"
+
+
+def message_digest(role: str, content: str | None, parts: list[JsonValue] | None) -> str:
     """What a message says, whoever sends it and when."""
     # A missing content is not an empty one; \1 cannot be confused with text that follows \0.
     text = f"{role}\0\1" if content is None else f"{role}\0{content}"
     if parts is None:
-        return hash64(text.encode())
-    return hash64(text.encode() + b"\0\1" + orjson.dumps(parts, option=orjson.OPT_SORT_KEYS))
+        return _hash64(text.encode())
+    return _hash64(text.encode() + b"\0\1" + orjson.dumps(parts, option=orjson.OPT_SORT_KEYS))
 
 
-def definitions_digest(definitions: JsonValue) -> int:
+def definitions_digest(definitions: JsonValue) -> str:
     """What a set of tool definitions says."""
-    return hash64(b"tools\0" + orjson.dumps(definitions, option=orjson.OPT_SORT_KEYS))
+    return _hash64(b"tools\0" + orjson.dumps(definitions, option=orjson.OPT_SORT_KEYS))
 
 
-def _repeated(digest: int, times: int) -> int:
-    return hash64(b"repeated\0%d\0%d" % (times, digest))
+def _repeated(digest: str, times: int) -> str:
+    return _hash64(b"repeated\0%d\0%d" % (times, int(digest_text(digest), 16)))
 
 
-def message_keys(digests: Iterable[int]) -> list[int]:
+def message_keys(digests: list[str]) -> list[str]:
     """Keys of the messages of one call: a message that was said before in the same call gets a key of its own."""
-    seen: dict[int, int] = {}
+    if len(set(digests)) == len(digests):
+        return digests
+    seen: dict[str, int] = {}
     keys = []
     for digest in digests:
         times = seen.get(digest, 0)
@@ -110,9 +105,9 @@ def message_keys(digests: Iterable[int]) -> list[int]:
     return keys
 
 
-def message_digests(keys: Sequence[int]) -> list[int]:
+def message_digests(keys: Sequence[str]) -> list[str]:
     """The inverse of `message_keys`."""
-    expected: dict[int, tuple[int, int]] = {}
+    expected: dict[str, tuple[str, int]] = {}
     digests = []
     for key in keys:
         digest, times = expected.pop(key, (key, 0))

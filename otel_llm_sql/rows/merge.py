@@ -6,32 +6,18 @@ All functions are pure, and none depends on the order in which evidence arrived.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from otel_llm_sql.records import AGGREGATES, REPAIRED, JsonValue
-from otel_llm_sql.rows.facts import VALUES, Evidence, Fact, SpanKey, fact_json
+from otel_llm_sql.records import AGGREGATES, ONLY_OF_CALLS, REPAIRED, JsonValue
+from otel_llm_sql.rows.facts import VALUES, Evidence, Fact, SpanKey, Values, fact_json
 
 CLOCK_SKEW = 2_000_000
 """Microseconds by which the clocks of two machines may differ: one call seen by a client and by a gateway."""
 
 _IDENTITY = frozenset({"timestamp", "latency_ms", "status", "operation_type", "cost", "cost_source"})
 _ONLY_OF_ERRORS = ("error_type", "error_message")
-_ONLY_OF_CALLS = (
-    "provider",
-    "model",
-    "request_model",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_output_tokens",
-    "cost",
-    "cost_source",
-)
-
 _MILLISECOND = 1000
 """Microseconds by which an end may be wrong: it is computed from whole milliseconds."""
 
@@ -47,12 +33,12 @@ def combined(one: Evidence, other: Evidence) -> Evidence:
     # A span that was open across a fork is exported by parent and child: the longer one saw more.
     span = max(spans, key=_weight) if spans else None
     events = {_weight(event): event for event in (*one.events, *other.events)}
-    return Evidence(span, [events[w] for w in sorted(events)])
+    return Evidence(span, tuple(events[w] for w in sorted(events)))
 
 
 def _weight(fact: Fact) -> tuple[tuple[int, int], int, bytes]:
     text = orjson.dumps(fact_json(fact), option=orjson.OPT_SORT_KEYS)
-    return (fact.order, fact.values["latency_ms"] or 0, text)
+    return (fact.order, fact.values.latency_ms or 0, text)
 
 
 def same(one: Evidence, other: Evidence) -> bool:
@@ -82,37 +68,39 @@ def _follow(key: SpanKey, inner: Mapping[SpanKey, SpanKey]) -> tuple[SpanKey, in
 
 
 def _inner_spans(evidences: Evidences) -> dict[SpanKey, SpanKey]:
-    calls = {key: e.span for key, e in evidences.items() if e.span and e.span.is_call}
-    children, by_response = _relatives(calls)
+    calls = {key: span for key, evidence in evidences.items() if (span := evidence.span) and span.is_call}
+    children, same_response = _relatives(calls)
     inner = {key: best for key in children if (best := _nested(key, children[key], calls))}
-    for keys in by_response.values():
-        if len(keys) > 1:
-            for key in keys:
-                if best := _twin(key, keys, calls):
-                    inner[key] = best
+    for keys in same_response:
+        for key in keys:
+            if best := _twin(key, keys, calls):
+                inner[key] = best
     return inner
 
 
-def _relatives(calls: Mapping[SpanKey, Fact]) -> tuple[dict[SpanKey, list[SpanKey]], dict[str, list[SpanKey]]]:
-    """Calls by the call that is their parent, and by their response id."""
+def _relatives(calls: Mapping[SpanKey, Fact]) -> tuple[dict[SpanKey, list[SpanKey]], Iterable[list[SpanKey]]]:
+    """Calls by the call that is their parent, and those that share a response id."""
     children: dict[SpanKey, list[SpanKey]] = {}
-    by_response: dict[str, list[SpanKey]] = {}
+    first: dict[str, SpanKey] = {}
+    shared: dict[str, list[SpanKey]] = {}
     for key, fact in calls.items():
         if fact.parent_span_id:
             parent = SpanKey(key.trace_id, fact.parent_span_id)
             if parent in calls:
                 children.setdefault(parent, []).append(key)
-        if fact.values["response_id"]:
-            by_response.setdefault(fact.values["response_id"], []).append(key)
-    return children, by_response
+        if response_id := fact.values.response_id:
+            other = first.setdefault(response_id, key)
+            if other is not key:
+                shared.setdefault(response_id, [other]).append(key)
+    return children, shared.values()
 
 
 def _nested(outer: SpanKey, children: Iterable[SpanKey], calls: Mapping[SpanKey, Fact]) -> SpanKey | None:
     """The child that an outer span tells about: of several tries, the last."""
     around = calls[outer]
-    said = around.values["response_id"]
+    said = around.values.response_id
     candidates = [
-        (calls[key].values["response_id"] == said, calls[key].end, key)
+        (calls[key].values.response_id == said, calls[key].end, key)
         for key in children
         if _may_be_told_by(around, calls[key])
     ]
@@ -121,7 +109,7 @@ def _nested(outer: SpanKey, children: Iterable[SpanKey], calls: Mapping[SpanKey,
 
 def _may_be_told_by(outer: Fact, inner: Fact) -> bool:
     """Whether a span may tell about the call directly inside it; where ids tell, they decide."""
-    ids = (outer.values["response_id"], inner.values["response_id"])
+    ids = (outer.values.response_id, inner.values.response_id)
     if None not in ids:
         return bool(ids[0] == ids[1])
     if _kind(outer) != _kind(inner):
@@ -131,7 +119,7 @@ def _may_be_told_by(outer: Fact, inner: Fact) -> bool:
 
 
 def _kind(fact: Fact) -> str:
-    operation_type = fact.values["operation_type"]
+    operation_type = fact.values.operation_type
     return "chat" if operation_type in _GENERATING else str(operation_type)
 
 
@@ -147,7 +135,7 @@ def _twin(key: SpanKey, others: Iterable[SpanKey], calls: Mapping[SpanKey, Fact]
 
 
 def _extent(key: SpanKey, fact: Fact) -> tuple[int, int, SpanKey]:
-    return (fact.values["latency_ms"] or 0, -fact.values["timestamp"], key)
+    return (fact.values.latency_ms or 0, -fact.values.timestamp, key)
 
 
 def _is_inside(inner_key: SpanKey, inner: Fact, outer_key: SpanKey, outer: Fact) -> bool:
@@ -160,60 +148,62 @@ def _is_inside(inner_key: SpanKey, inner: Fact, outer_key: SpanKey, outer: Fact)
     if inner.scope_name == outer.scope_name or _extent(inner_key, inner) > _extent(outer_key, outer):
         return False
     skew = _MILLISECOND if inner_key.trace_id == outer_key.trace_id else CLOCK_SKEW
-    return inner.values["timestamp"] >= outer.values["timestamp"] - skew and inner.end <= outer.end + skew
+    return inner.values.timestamp >= outer.values.timestamp - skew and inner.end <= outer.end + skew
 
 
 def _agree(one: Fact, other: Fact) -> bool:
     return _tokens_agree(one.values, other.values) and _models_agree(one.values, other.values)
 
 
-def _tokens_agree(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    pairs = ((one[name], other[name]) for name in ("input_tokens", "output_tokens"))
+def _tokens_agree(one: Values, other: Values) -> bool:
+    pairs = ((one.input_tokens, other.input_tokens), (one.output_tokens, other.output_tokens))
     return all(None in pair or pair[0] == pair[1] for pair in pairs)
 
 
-def _models_agree(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    mine, theirs = (tuple(v[n] for n in ("model", "request_model") if v[n]) for v in (one, other))
+def _models_agree(one: Values, other: Values) -> bool:
+    mine, theirs = (tuple(name for name in (v.model, v.request_model) if name) for v in (one, other))
     return not mine or not theirs or any(a in b or b in a for a in mine for b in theirs)
 
 
-@dataclass(slots=True)
-class Merged:
-    """What all evidence of one operation says together."""
-
-    values: dict[str, Any]
-    extras: dict[str, JsonValue]
-    digests: list[int]
-    inputs: int
-    parent_span_id: str | None
-
-
-def merged(members: Sequence[Evidence]) -> Merged:
+def merged(members: Sequence[Evidence]) -> Fact:
     """One operation from its evidence, innermost first: that gives identity, the others fill what is missing."""
-    said = [fact for evidence in members for fact in evidence.said()]
     first = members[0]
-    if len(said) == 1 and (span := first.span):
-        return Merged(span.values, span.extras, span.digests, span.inputs, span.parent_span_id)
+    if len(members) == 1 and first.span and not first.events:
+        return first.span
+    said = [fact for evidence in members for fact in evidence.said()]
     values = _identity(first)
-    for name in VALUES:
+    for name, found in zip(VALUES, zip(*(fact.values for fact in said), strict=True), strict=True):
         if name not in _IDENTITY:
-            values[name] = next((f.values[name] for f in said if f.values[name] is not None), None)
+            values[name] = next((value for value in found if value is not None), None)
     values["cost"], values["cost_source"] = _cost(said)
     if values["status"] != "error":
         values.update(dict.fromkeys(_ONLY_OF_ERRORS))
     inputs, outputs = (_messages(members, outputs=o) for o in (False, True))
     if values["operation_type"] in AGGREGATES:
-        values.update(dict.fromkeys(_ONLY_OF_CALLS))
-    parent = first.span.parent_span_id if first.span else None
-    return Merged(values, _extras(said, values), inputs + outputs, len(inputs), parent)
+        values.update(dict.fromkeys(ONLY_OF_CALLS))
+    naming = naming_fact(said)
+    return Fact(
+        values=Values(**values),
+        extras=_extras(said, values),
+        digests=inputs + outputs,
+        inputs=len(inputs),
+        parent_span_id=first.span.parent_span_id if first.span else None,
+        session_key=naming.session_key if naming else None,
+        workspace=naming.workspace if naming else next((f.workspace for f in said if f.workspace), None),
+    )
+
+
+def naming_fact(said: Iterable[Fact]) -> Fact | None:
+    """The first fact that names a session."""
+    return next((fact for fact in said if fact.session_key), None)
 
 
 def _identity(evidence: Evidence) -> dict[str, Any]:
     values: dict[str, Any] = dict.fromkeys(VALUES)
     if evidence.span:
-        return values | {name: evidence.span.values[name] for name in _IDENTITY}
-    said = (event.values["operation_type"] for event in evidence.events)
-    values["timestamp"] = min(event.values["timestamp"] for event in evidence.events)
+        return values | {name: getattr(evidence.span.values, name) for name in _IDENTITY}
+    said = (event.values.operation_type for event in evidence.events)
+    values["timestamp"] = min(event.values.timestamp for event in evidence.events)
     values["operation_type"] = next(filter(None, said), "chat")
     values["status"] = "pending"
     return values
@@ -221,9 +211,9 @@ def _identity(evidence: Evidence) -> dict[str, Any]:
 
 def _cost(said: Sequence[Fact]) -> tuple[float | None, str | None]:
     rank = {"reported": 0, "override": 1, "catalog": 2}
-    known = [f.values for f in said if f.values["cost"] is not None]
-    best = min(known, key=lambda v: rank.get(v["cost_source"], 3), default=None)
-    return (best["cost"], best["cost_source"]) if best else (None, None)
+    known = [f.values for f in said if f.values.cost is not None]
+    best = min(known, key=lambda v: rank.get(v.cost_source or "", 3), default=None)
+    return (best.cost, best.cost_source) if best else (None, None)
 
 
 def _extras(said: Sequence[Fact], values: Mapping[str, Any]) -> dict[str, JsonValue]:
@@ -239,7 +229,7 @@ def _extras(said: Sequence[Fact], values: Mapping[str, Any]) -> dict[str, JsonVa
     return extras
 
 
-def _messages(members: Sequence[Evidence], *, outputs: bool) -> list[int]:
+def _messages(members: Sequence[Evidence], *, outputs: bool) -> list[str]:
     """Digests of one direction, from the first piece of evidence that has any."""
     for evidence in members:
         if evidence.span and (found := _side(evidence.span, outputs=outputs)):
@@ -253,8 +243,8 @@ def _messages(members: Sequence[Evidence], *, outputs: bool) -> list[int]:
 
 
 def _is_details(event: Fact) -> bool:
-    return bool(event.values["operation_type"])
+    return bool(event.values.operation_type)
 
 
-def _side(fact: Fact, *, outputs: bool) -> list[int]:
+def _side(fact: Fact, *, outputs: bool) -> list[str]:
     return fact.digests[fact.inputs :] if outputs else fact.digests[: fact.inputs]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from otel_llm_sql.records import JsonValue
 from otel_llm_sql.rows.facts import SpanKey
-from otel_llm_sql.rows.identity import session_id, trace_session_id
+from otel_llm_sql.rows.identity import session_id
 
 
 class Named(NamedTuple):
@@ -60,17 +60,8 @@ class Trace:
         return distinct.pop() if len(distinct) == 1 else None
 
 
-def place(members: Sequence[SpanKey], traces: Mapping[str, Trace]) -> tuple[str, Named | None]:
-    """The session of an operation: named on its spans, above them, or anywhere in the trace; else the trace itself."""
-    name = _named(members, traces)
-    # Twins in two traces: the outer one stands among the application's other spans.
-    return (name.session_id, name) if name else (trace_session_id(members[-1].trace_id), None)
-
-
-def _named(members: Sequence[SpanKey], traces: Mapping[str, Trace]) -> Named | None:
-    for key in members:
-        if name := traces[key.trace_id].names.get(key.span_id):
-            return name
+def name_around(members: Sequence[SpanKey], traces: Mapping[str, Trace]) -> Named | None:
+    """The session of an operation that names none itself: named above its spans, or alone in the trace."""
     for key in members:
         if name := traces[key.trace_id].inherited(key.span_id):
             return name
@@ -95,9 +86,10 @@ class Profile:
 
     def hear(self, stamp: Stamp, **values: str | None) -> None:
         """Take what one operation says: values of SAID."""
+        said = self.said
         for name, value in values.items():
-            if value and (name not in self.said or stamp < self.said[name][0]):
-                self.said[name] = (stamp, value)
+            if value and (name not in said or stamp < said[name][0]):
+                said[name] = (stamp, value)
 
     def hear_metadata(self, stamp: Stamp, metadata: Mapping[str, JsonValue]) -> None:
         """Take the application's attributes, each by itself."""

@@ -6,13 +6,14 @@ nothing is known yet of a trace, its rows follow from the batch alone and cost a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
 from otel_llm_sql.records import DEFINITIONS, JsonValue, Operation
-from otel_llm_sql.rows.batch import Row, RowBatch
+from otel_llm_sql.rows.batch import NewRow, RowBatch, named
 from otel_llm_sql.rows.facts import (
     Evidence,
     Fact,
@@ -22,10 +23,10 @@ from otel_llm_sql.rows.facts import (
     fact_from_row,
     fact_of,
 )
-from otel_llm_sql.rows.identity import operation_id
-from otel_llm_sql.rows.known import Known
-from otel_llm_sql.rows.merge import CLOCK_SKEW, Merged, combined, groups, merged, same
-from otel_llm_sql.rows.placing import Named, Trace, place
+from otel_llm_sql.rows.identity import digest_of_text, operation_id, session_id, trace_session_id
+from otel_llm_sql.rows.known import Known, Row
+from otel_llm_sql.rows.merge import CLOCK_SKEW, combined, groups, merged, naming_fact, same
+from otel_llm_sql.rows.placing import Named, Trace, name_around
 from otel_llm_sql.rows.texts import Texts
 
 
@@ -34,18 +35,16 @@ class Final:
     """An operation as it will stand in the database.
 
     Attributes:
-        name: the session it belongs to, where one is named; by its own spans or by others of the trace.
-        session_key: the session that its own spans name.
-        workspace: the workspace that its own spans name.
+        is_named: whether anybody names that session: its own spans, or others of the trace.
+        members: the spans that tell about it, from the innermost outwards.
+        said: what they say together.
     """
 
     operation_id: str
     session_id: str
-    name: Named | None
+    is_named: bool
     members: list[SpanKey]
-    said: Merged
-    session_key: str | None
-    workspace: str | None
+    said: Fact
 
 
 @dataclass(slots=True)
@@ -76,7 +75,7 @@ class Resolution:
         for operation in operations:
             key = SpanKey(operation.trace_id, operation.span_id)
             fact = fact_of(operation, self.texts)
-            evidence = Evidence(fact) if operation.source == "span" else Evidence(None, [fact])
+            evidence = Evidence(fact) if operation.source == "span" else Evidence(None, (fact,))
             if key in self.new:
                 before = self.new[key]
                 evidence = combined(before, evidence)
@@ -91,12 +90,10 @@ class Resolution:
         if wanted:
             self._read_operations(wanted)
         self._combine()
-        self._outline()
         if self.kept and (moved := self._renamed_traces()):
             ids = {row["operation_id"] for key, row in self.kept.items() if key.trace_id in moved}
             self._read_operations(ids - self.old.keys())
             self._combine()
-            self._outline()
 
     def _read_traces(self, trace_ids: set[str]) -> None:
         for row in self.known.spans(trace_ids):
@@ -119,12 +116,12 @@ class Resolution:
         return self.kept[key]["parent_span_id"] if key in self.kept else None
 
     def _twins(self) -> set[str]:
-        facts = [f for e in self.new.values() for f in e.said() if f.values["response_id"]]
+        facts = [fact for evidence in self.new.values() for fact in evidence.said() if fact.values.response_id]
         if not facts:
             return set()
-        since = min(f.values["timestamp"] for f in facts) - CLOCK_SKEW
-        until = max(f.end for f in facts) + CLOCK_SKEW
-        return self.known.calls({f.values["response_id"] for f in facts}, since, until)
+        since = min([fact.values.timestamp for fact in facts]) - CLOCK_SKEW
+        until = max([fact.end for fact in facts]) + CLOCK_SKEW
+        return self.known.calls({fact.values.response_id or "" for fact in facts}, since, until)
 
     def _read_operations(self, ids: set[str]) -> None:
         if not ids:
@@ -146,6 +143,10 @@ class Resolution:
 
     def _combine(self) -> None:
         """Put old and new evidence together; what says nothing new is dropped."""
+        self.traces = {}
+        if not self.stored:
+            self.evidences = self.new
+            return
         self.evidences = dict(self.stored)
         for key, evidence in list(self.new.items()):
             before = self.stored.get(key)
@@ -158,16 +159,20 @@ class Resolution:
                 self.evidences[key] = before
                 del self.new[key]
 
-    def _outline(self) -> None:
+    def _outlined(self) -> dict[str, Trace]:
         """The shape of every trace in sight: parents, and the sessions that spans name."""
-        self.traces = {}
+        if self.traces:
+            return self.traces
+        traces: defaultdict[str, Trace] = defaultdict(Trace)
         for key, row in self.kept.items():
-            self.traces.setdefault(key.trace_id, Trace()).add(key.span_id, row["parent_span_id"], _name(row))
+            traces[key.trace_id].add(key.span_id, row["parent_span_id"], _name(row))
         for key, evidence in self.evidences.items():
             said = evidence.said()
-            naming = _naming(said)
+            naming = naming_fact(said)
             name = Named(naming.workspace, naming.session_key) if naming and naming.session_key else None
-            self.traces.setdefault(key.trace_id, Trace()).add(key.span_id, said[0].parent_span_id, name)
+            traces[key.trace_id].add(key.span_id, said[0].parent_span_id, name)
+        self.traces = traces
+        return traces
 
     def _renamed_traces(self) -> set[str]:
         """Traces in which the session of a span that says nothing itself may have changed."""
@@ -177,33 +182,38 @@ class Resolution:
             if name := _name(row):
                 names.add(name)
         changed = {key.trace_id for key in self.new}
+        traces = self._outlined()
         return {
             trace_id
             for trace_id, names in before.items()
-            if trace_id in changed and ((after := set(self.traces[trace_id].names.values())) != names or len(after) > 1)
+            if trace_id in changed and ((after := set(traces[trace_id].names.values())) != names or len(after) > 1)
         }
 
     def conclude(self) -> None:
         """The operations that follow from the evidence."""
         for innermost, members in groups(self.evidences).items():
-            evidence = [self.evidences[key] for key in members]
-            session, name = place(members, self.traces)
-            said = evidence[0].said() if len(evidence) == 1 else [fact for e in evidence for fact in e.said()]
-            naming = _naming(said)
-            workspace = naming.workspace if naming else next((f.workspace for f in said if f.workspace), None)
-            key = naming.session_key if naming else None
-            final = Final(operation_id(*innermost), session, name, members, merged(evidence), key, workspace)
+            said = merged([self.evidences[key] for key in members])
+            final = Final(operation_id(*innermost), *self._session(members, said), members, said)
             self.finals[final.operation_id] = final
+
+    def _session(self, members: Sequence[SpanKey], said: Fact) -> tuple[str, bool]:
+        """The session of an operation, and whether it is named; else the trace stands in."""
+        if said.session_key:
+            return session_id(said.workspace, said.session_key), True
+        if name := name_around(members, self._outlined()):
+            return name.session_id, True
+        # Twins in two traces: the outer one stands among the application's other spans.
+        return trace_session_id(members[-1].trace_id), False
 
     def write_spans(self) -> None:
         """Rows of `llm_spans`, and the operations that are no longer."""
         for final in self.finals.values():
             for key in final.members:
                 evidence = self.evidences[key]
-                row = span_row(key, evidence)
-                row["operation_id"] = final.operation_id
+                facts = None
                 if len(final.members) > 1 or not evidence.is_plain:
-                    row["facts"] = orjson.dumps(evidence_json(evidence) | self._not_shown(final, evidence)).decode()
+                    facts = orjson.dumps(evidence_json(evidence) | self._not_shown(final, evidence)).decode()
+                row = span_row(key, final.operation_id, evidence, facts)
                 before = self.kept.get(key)
                 if before is None or _span_changed(row, before):
                     self.batch.put("llm_spans", row, exists=before is not None)
@@ -220,45 +230,36 @@ class Resolution:
         return self.texts.kept(sorted(messages & self.texts.messages.keys()), sorted(wanted))
 
 
-def _span_changed(row: Row, before: Row) -> bool:
-    facts = orjson.loads(row["facts"]) if row["facts"] else None
-    return before.get("facts") != facts or any(row[name] != before[name] for name in row if name != "facts")
-
-
-def _naming(said: Sequence[Fact]) -> Fact | None:
-    """The first fact that names a session."""
-    for fact in said:
-        if fact.session_key:
-            return fact
-    return None
+def _span_changed(row: NewRow, before: Row) -> bool:
+    *rest, facts = named("llm_spans", row).items()
+    told = orjson.loads(facts[1]) if facts[1] else None
+    return before.get("facts") != told or any(value != before[name] for name, value in rest)
 
 
 def _name(row: Row) -> Named | None:
     return Named(row["workspace"], row["session_key"]) if row["session_key"] else None
 
 
-def span_row(key: SpanKey, evidence: Evidence) -> Row:
+def span_row(key: SpanKey, operation_id: str, evidence: Evidence, facts: str | None) -> NewRow:
     """What `llm_spans` tells about a span: the session is the one that is named on the span or on its events."""
-    said = evidence.said()
-    first: Fact = said[0]
-    naming = _naming(said) or first
-    return {
-        "trace_id": key.trace_id,
-        "span_id": key.span_id,
-        "operation_id": None,
-        "parent_span_id": first.parent_span_id,
-        "span_name": first.span_name if evidence.span else None,
-        "scope_name": first.scope_name if evidence.span else None,
-        "session_key": naming.session_key,
-        "workspace": naming.workspace,
-        "facts": None,
-    }
+    span, said = evidence.span, evidence.said()
+    naming = naming_fact(said) or said[0]
+    return (
+        *key,
+        operation_id,
+        said[0].parent_span_id,
+        span.span_name if span else None,
+        span.scope_name if span else None,
+        naming.session_key,
+        naming.workspace,
+        facts,
+    )
 
 
-def definitions_digest_of(extras: Mapping[str, JsonValue]) -> int | None:
+def definitions_digest_of(extras: Mapping[str, JsonValue]) -> str | None:
     """The digest of the tool definitions that a fact speaks of."""
     text = extras.get(DEFINITIONS)
-    return int(text, 16) if text else None
+    return digest_of_text(text) if text else None
 
 
 def resolve_operations(operations: Sequence[Operation], known: Known) -> Resolution:

@@ -6,15 +6,24 @@ tools around them (an agent's span starts first and repeats what its calls said:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import orjson
 
-from otel_llm_sql.records import AGENT_ID, AGGREGATES, DEFINITIONS, FINISH_REASONS, METADATA
-from otel_llm_sql.rows.batch import Row, RowBatch
-from otel_llm_sql.rows.forms import Claim, is_stored, message_row, moved_row, operation_row
-from otel_llm_sql.rows.identity import id_within, session_prefix
-from otel_llm_sql.rows.known import Carrier
+from otel_llm_sql.records import AGENT_ID, AGGREGATES, DEFINITIONS, METADATA
+from otel_llm_sql.rows.batch import COLUMNS, RowBatch
+from otel_llm_sql.rows.forms import (
+    Claim,
+    claimant_of,
+    claimant_of_carrier,
+    is_stored,
+    message_row,
+    moved_row,
+    operation_row,
+)
+from otel_llm_sql.rows.identity import session_prefix
+from otel_llm_sql.rows.known import Carrier, Row
 from otel_llm_sql.rows.placing import Profile
 from otel_llm_sql.rows.resolve import Final, Resolution, definitions_digest_of
 
@@ -39,10 +48,8 @@ class Settlement:
     touched: set[str] = field(default_factory=set)
     sessions: dict[str, Row] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
-    digests: dict[str, int] = field(default_factory=dict)
-    homes: dict[str, str] = field(default_factory=dict)
     withdrawn: dict[str, str] = field(default_factory=dict)
-    definitions: dict[str, tuple[str, int]] = field(default_factory=dict)
+    definitions: dict[str, tuple[str, str]] = field(default_factory=dict)
     lost_definitions: dict[str, str] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict)
     carriers: dict[str, list[Carrier]] = field(default_factory=dict)
@@ -67,27 +74,19 @@ class Settlement:
                 self._withdraw(before)
 
     def _claim(self, final: Final, ids: list[str]) -> None:
-        said = final.said
-        rank = int(said.values["operation_type"] in AGGREGATES)
-        timestamp = said.values["timestamp"]
-        reasons = said.extras.get(FINISH_REASONS) or [said.values["finish_reason"]]
+        claimant = claimant_of(final)
+        claims = self.claims
         for number, message_id in enumerate(ids):
-            if message_id in self.claims:
-                continue
-            output = number - said.inputs
-            reason = reasons[output] if 0 <= output < len(reasons) else None
-            direction = "input" if output < 0 else "output"
-            self.claims[message_id] = Claim(rank, timestamp, final.operation_id, number, direction, reason)
-            self.digests[message_id] = said.digests[number]
-            self.homes[message_id] = final.session_id
-        if (digest := definitions_digest_of(said.extras)) is not None:
-            self.definitions[id_within(session_prefix(final.session_id), digest)] = (final.session_id, digest)
+            if message_id not in claims:
+                claims[message_id] = (claimant, number)
+        if (digest := definitions_digest_of(final.said.extras)) is not None:
+            self.definitions[session_prefix(final.session_id) + digest] = (final.session_id, digest)
 
     def _withdraw(self, before: Row) -> None:
         rank = int(before["operation_type"] in AGGREGATES)
         for message_id in before["message_ids"] or ():
             claim = self.claims.get(message_id)
-            if claim is None or claim[:3] > (rank, before["timestamp"], before["operation_id"]):
+            if claim is None or claim[0][:3] > (rank, before["timestamp"], before["operation_id"]):
                 self.withdrawn[message_id] = before["session_id"]
         definitions_id = (before["extras"] or {}).get(DEFINITIONS)
         if definitions_id and definitions_id not in self.definitions:
@@ -113,16 +112,16 @@ class Settlement:
     def _hear(self) -> None:
         for final in self.resolution.finals.values():
             if final.session_id in self.touched:
-                values, extras = final.said.values, final.said.extras
+                said = final.said
+                values, extras = said.values, said.extras
                 profile = self.profiles.get(final.session_id)
                 if profile is None:
                     profile = self.profiles[final.session_id] = Profile()
-                stamp = (values["timestamp"], final.operation_id)
-                agent_id = extras.get(AGENT_ID) or values["agent_name"]
-                profile.hear(stamp, agent_id=agent_id, user_id=values["user_id"])
+                stamp = (values.timestamp, final.operation_id)
+                profile.hear(stamp, agent_id=extras.get(AGENT_ID) or values.agent_name, user_id=values.user_id)
                 # The workspace of a named session is that of those who name it: it is part of the name.
-                if final.session_key or final.name is None:
-                    profile.hear(stamp, session_key=final.session_key, workspace=final.workspace)
+                if said.session_key or not final.is_named:
+                    profile.hear(stamp, session_key=said.session_key, workspace=said.workspace)
                 if METADATA in extras:
                     profile.hear_metadata(stamp, extras[METADATA])
 
@@ -139,39 +138,35 @@ class Settlement:
     def write_messages(self) -> None:
         """Rows of `llm_messages`: new ones, and those whose owner changes."""
         self._claim_for_others()
-        existing = [m for m in self.claims if self.homes[m] in self.sessions]
-        owners = self.resolution.known.owners(existing) if existing else {}
-        inserts: dict[str, Claim] = {}
-        for message_id, claim in self.claims.items():
-            owner = owners.get(message_id)
-            if owner is None:
-                inserts[message_id] = claim
-            elif owner[0] in self.unsettled or claim[:3] < _standing(owner):
-                self.batch.put("llm_messages", moved_row(message_id, claim), exists=True)
-        texts = self.resolution.texts
-        texts.recover({self.digests[m] for m in inserts}, self.resolution.old.values(), self.resolution.known)
-        for message_id, claim in inserts.items():
-            row = message_row(message_id, claim, texts.messages[self.digests[message_id]])
-            self.batch.put("llm_messages", row, exists=False)
+        sessions, known, texts = self.sessions, self.resolution.known, self.resolution.texts
+        existing = [m for m, (owner, _) in self.claims.items() if owner.session_id in sessions] if sessions else ()
+        owners = known.owners(existing) if existing else {}
+        new = self.claims
+        if owners:
+            new = {message_id: claim for message_id, claim in new.items() if message_id not in owners}
+            self._move(owners)
+        digests = [owner.digests[number] for owner, number in new.values()]
+        texts.recover(digests, self.resolution.old.values(), known)
+        rows = self.batch.inserts["llm_messages"]
+        for (message_id, claim), digest in zip(new.items(), digests, strict=True):
+            rows.append(message_row(message_id, claim, texts.messages[digest]))
         self.batch.deletes["llm_messages"] = [m for m in self.withdrawn if m not in self.claims]
 
-    def _claim_for_others(self) -> None:
-        for carriers in self.carriers.values():
-            for carrier in carriers:
-                rank = int(carrier.operation_type in AGGREGATES)
-                for number, message_id in enumerate(carrier.message_ids):
-                    if message_id in self.withdrawn:
-                        self._claim_for(carrier, rank, number, message_id)
+    def _move(self, owners: Mapping[str, tuple[str, int, str]]) -> None:
+        """Give messages to who claims them, where that one comes before the owner."""
+        for message_id, (owner, timestamp, operation_type) in owners.items():
+            claim = self.claims[message_id]
+            standing = (operation_type in AGGREGATES, timestamp, owner)
+            if owner in self.unsettled or claim[0][:3] < standing:
+                self.batch.updates["llm_messages"].append(moved_row(message_id, claim))
 
-    def _claim_for(self, carrier: Carrier, rank: int, number: int, message_id: str) -> None:
-        output = number - carrier.input_messages
-        reasons = carrier.extras.get(FINISH_REASONS) or [carrier.finish_reason]
-        reason = reasons[output] if 0 <= output < len(reasons) else None
-        direction = "input" if output < 0 else "output"
-        claim = Claim(rank, carrier.timestamp, carrier.operation_id, number, direction, reason)
-        if message_id not in self.claims or claim < self.claims[message_id]:
-            self.claims[message_id] = claim
-            self.homes[message_id] = carrier.session_id
+    def _claim_for_others(self) -> None:
+        for carrier in (carrier for carriers in self.carriers.values() for carrier in carriers):
+            claimant = claimant_of_carrier(carrier)
+            for number, message_id in enumerate(carrier.message_ids):
+                if message_id in self.withdrawn:
+                    claim = (claimant, number)
+                    self.claims[message_id] = min(claim, self.claims.get(message_id, claim))
 
     def write_definitions(self) -> None:
         """Rows of `llm_tool_definitions`: once per session."""
@@ -191,8 +186,7 @@ class Settlement:
         texts.recover_definitions({digest for _, digest in new.values()}, self.resolution.old.values(), known)
         for definitions_id, (session_id, digest) in new.items():
             definitions = orjson.dumps(texts.definitions[digest]).decode()
-            row = {"tool_definitions_id": definitions_id, "session_id": session_id, "definitions": definitions}
-            self.batch.put("llm_tool_definitions", row, exists=False)
+            self.batch.inserts["llm_tool_definitions"].append((definitions_id, session_id, definitions))
 
     def write_sessions(self) -> None:
         """Rows of `llm_sessions`: new, changed, or empty and gone."""
@@ -207,7 +201,8 @@ class Settlement:
             if before is None or any(before[name] != value for name, value in row.items()):
                 for name in ("metadata", "provenance"):
                     row[name] = orjson.dumps(row[name]).decode() if row[name] is not None else None
-                self.batch.put("llm_sessions", row, exists=before is not None)
+                new_row = tuple(row[name] for name in COLUMNS["llm_sessions"])
+                self.batch.put("llm_sessions", new_row, exists=before is not None)
 
     def _extents(self) -> dict[str, tuple[int, int]]:
         shrinking = {row["session_id"] for row in self.unsettled.values()}
@@ -218,7 +213,7 @@ class Settlement:
             extents.update(self.resolution.known.extents(shrinking, self.unsettled))
         for final in self.resolution.finals.values():
             if final.session_id in self.touched:
-                moment = final.said.values["timestamp"]
+                moment = final.said.values.timestamp
                 first, last = extents.get(final.session_id, (moment, moment))
                 extents[final.session_id] = (min(first, moment), max(last, moment))
         return extents
@@ -241,9 +236,4 @@ class Settlement:
 
 def _precedence(final: Final) -> tuple[bool, int, str]:
     values = final.said.values
-    return (values["operation_type"] in AGGREGATES, values["timestamp"], final.operation_id)
-
-
-def _standing(owner: tuple[str, int, str]) -> tuple[int, int, str]:
-    operation_id, timestamp, operation_type = owner
-    return (int(operation_type in AGGREGATES), timestamp, operation_id)
+    return (values.operation_type in AGGREGATES, values.timestamp, final.operation_id)

@@ -6,11 +6,11 @@ with the evidence, so that it is still there should later evidence bring it back
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from otel_llm_sql.records import JsonValue, Message
-from otel_llm_sql.rows.identity import digest_text, id_within, key_within, message_digests, session_prefix
+from otel_llm_sql.rows.identity import digest_of_text, digest_text, key_within, message_digests, session_prefix
 from otel_llm_sql.rows.known import Known, Row
 
 _FIELDS = ("role", "content", "parts", "tool_call_id", "tool_name")
@@ -20,10 +20,10 @@ class Texts:
     """Messages and tool definitions by digest."""
 
     def __init__(self) -> None:
-        self.messages: dict[int, Message] = {}
-        self.definitions: dict[int, JsonValue] = {}
+        self.messages: dict[str, Message] = {}
+        self.definitions: dict[str, JsonValue] = {}
 
-    def kept(self, messages: Iterable[int], definitions: Iterable[int]) -> dict[str, JsonValue]:
+    def kept(self, messages: Iterable[str], definitions: Iterable[str]) -> dict[str, JsonValue]:
         """What is kept with evidence whose shape is not shown."""
         kept: dict[str, JsonValue] = {}
         if texts := {digest_text(d): {n: getattr(self.messages[d], n) for n in _FIELDS} for d in messages}:
@@ -35,16 +35,16 @@ class Texts:
     def unpack(self, kept: Mapping[str, Any]) -> None:
         """Take back what was kept with evidence."""
         for text, fields in (kept.get("texts") or {}).items():
-            self.messages.setdefault(int(text, 16), Message(**fields))
+            self.messages.setdefault(digest_of_text(text), Message(**fields))
         for text, definitions in (kept.get("definitions") or {}).items():
-            self.definitions.setdefault(int(text, 16), definitions)
+            self.definitions.setdefault(digest_of_text(text), definitions)
 
-    def recover(self, messages: Collection[int], old: Iterable[Row], known: Known) -> None:
+    def recover(self, messages: Iterable[str], old: Iterable[Row], known: Known) -> None:
         """Read messages that the batch does not have from the operations that carried them."""
-        missing = set(messages) - self.messages.keys()
+        missing = {digest for digest in messages if digest not in self.messages}
         if not missing:
             return
-        places: dict[str, int] = {}
+        places: dict[str, str] = {}
         for row in old:
             ids = row["message_ids"] or ()
             digests = message_digests([key_within(text) for text in ids])
@@ -52,12 +52,12 @@ class Texts:
         for row in known.messages(places):
             self.messages[places[row["message_id"]]] = Message(**{name: row[name] for name in _FIELDS})
 
-    def recover_definitions(self, digests: Collection[int], old: Iterable[Row], known: Known) -> None:
+    def recover_definitions(self, digests: Iterable[str], old: Iterable[Row], known: Known) -> None:
         """Read tool definitions that the batch does not have from the sessions in which they stand."""
-        missing = set(digests) - self.definitions.keys()
+        missing = {digest for digest in digests if digest not in self.definitions}
         if not missing:
             return
         prefixes = {session_prefix(row["session_id"]) for row in old}
-        places = {id_within(prefix, digest): digest for digest in missing for prefix in prefixes}
+        places = {prefix + digest: digest for digest in missing for prefix in prefixes}
         for text, definitions in known.definitions(places).items():
             self.definitions[places[text]] = definitions

@@ -5,14 +5,14 @@ What is cut is flagged in the operation's `extras`; nothing is cut silently, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
 
 from otel_llm_sql.records import REPAIRED
-from otel_llm_sql.rows import Row, RowBatch
+from otel_llm_sql.rows import COLUMNS, TABLES, Row, RowBatch, named
 from otel_llm_sql.store.dialects import DOCUMENTS, Dialect
 
 _JSON = DOCUMENTS | {"payload"}
@@ -36,31 +36,44 @@ def fit(batch: RowBatch, limit: int) -> None:
         batch: the rows to be written, in place.
         limit: bytes the values of one row may take together, escaped.
     """
-    operations = {row["operation_id"]: row for row in _rows(batch, "llm_operations")}
-    for table in batch.inserts:
-        for row in _rows(batch, table):
-            for name, size in fit_row(row, limit).items():
-                operation = operations.get(row.get("operation_id", ""))
-                if operation is not None:
-                    _flag(operation, f"{table}.{name}", f"cut from {size} characters: max_allowed_packet")
+    cut: dict[str, dict[str, int]] = {}
+    for table in TABLES:
+        inserts = batch.inserts[table]
+        for index, new in enumerate(inserts):
+            if not _is_small(new, limit):
+                row = named(table, new)
+                _note(cut, table, row, fit_row(row, limit))
+                inserts[index] = tuple(row.values())
+        for row in batch.updates[table]:
+            _note(cut, table, row, fit_row(row, limit))
+    if cut:
+        _flag(batch, cut)
+
+
+def _note(cut: dict[str, dict[str, int]], table: str, row: Row, sizes: Mapping[str, int]) -> None:
+    """Remember for an operation what was cut of its rows."""
+    if sizes and "operation_id" in row:
+        names = cut.setdefault(row["operation_id"], {})
+        names.update((f"{table}.{name}", size) for name, size in sizes.items())
+
+
+def _is_small(values: Iterable[Any], limit: int) -> bool:
+    # Escaping at most doubles a byte, and UTF-8 takes at most four of them for a character.
+    return sum([len(value) for value in values if type(value) is str]) * 8 <= limit
 
 
 def fit_row(row: Row, limit: int) -> dict[str, int]:
     """Cut a row to what one statement can carry, in place; the columns that were cut, and how long they were."""
-    # Escaping at most doubles a byte, and UTF-8 takes at most four of them for a character.
+    if _is_small(row.values(), limit):
+        return {}
     texts = {name: value for name, value in row.items() if isinstance(value, str)}
-    if sum(map(len, texts.values())) * 8 <= limit or sum(map(_escaped, texts.values())) <= limit:
+    if sum(map(_escaped, texts.values())) <= limit:
         return {}
     share = limit // len(texts)
     cut = {name: len(text) for name, text in texts.items() if _escaped(text) > share}
     for name in cut:
         row[name] = (_cut_document if name in _JSON else _cut)(texts[name], limit // len(cut) - _MARGIN)
     return cut
-
-
-def _rows(batch: RowBatch, table: str) -> Iterator[Row]:
-    yield from batch.inserts[table]
-    yield from batch.updates[table]
 
 
 def _escaped(text: str) -> int:
@@ -92,7 +105,21 @@ def _shortened(value: Any, longest: int) -> Any:
     return value
 
 
-def _flag(operation: Row, name: str, what: str) -> None:
-    extras = orjson.loads(operation["extras"]) if operation["extras"] else {}
-    extras.setdefault(REPAIRED, {})[name] = what
-    operation["extras"] = orjson.dumps(extras).decode()
+def _flag(batch: RowBatch, cut: Mapping[str, Mapping[str, int]]) -> None:
+    """List in the extras of operations what was cut."""
+    at = COLUMNS["llm_operations"].index("extras")
+    inserts = batch.inserts["llm_operations"]
+    for index, row in enumerate(inserts):
+        if sizes := cut.get(row[0]):
+            inserts[index] = (*row[:at], _flagged(row[at], sizes), *row[at + 1 :])
+    for change in batch.updates["llm_operations"]:
+        if sizes := cut.get(change["operation_id"]):
+            change["extras"] = _flagged(change["extras"], sizes)
+
+
+def _flagged(text: str | None, sizes: Mapping[str, int]) -> str:
+    extras = orjson.loads(text) if text else {}
+    repaired = extras.setdefault(REPAIRED, {})
+    for name, size in sizes.items():
+        repaired[name] = f"cut from {size} characters: max_allowed_packet"
+    return orjson.dumps(extras).decode()

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from otel_llm_sql.rows import KEYS, TABLES, RowBatch
+from otel_llm_sql.rows import COLUMNS, KEYS, TABLES, NewRow, RowBatch
 from otel_llm_sql.schema.tables import metadata
 from otel_llm_sql.store.dialects import TIMES, Dialect, typed
 
@@ -23,27 +23,30 @@ PLAIN = {name: sa.table(name, *(sa.column(c.name) for c in table.columns)) for n
 def apply(connection: sa.Connection, dialect: Dialect, batch: RowBatch) -> None:
     """Make the changes of a batch, in the transaction at hand."""
     for table in TABLES:
-        new_rows(connection, dialect, table, batch.inserts[table])
+        _insert(connection, dialect, table, COLUMNS[table], batch.inserts[table])
         _update(connection, dialect, table, batch.updates[table])
     for table in reversed(TABLES):
         _delete(connection, table, batch.deletes[table])
 
 
 def new_rows(connection: sa.Connection, dialect: Dialect, table: str, rows: Rows) -> None:
+    """Insert rows that name their columns, all the same ones."""
+    if rows:
+        _insert(connection, dialect, table, tuple(rows[0]), [tuple(row.values()) for row in rows])
+
+
+def _insert(
+    connection: sa.Connection, dialect: Dialect, table: str, columns: tuple[str, ...], rows: Sequence[NewRow]
+) -> None:
     """Insert rows by the fastest route of the driver."""
     if not rows:
         return
     insert = dialect.insert.get(connection.dialect.driver) or dialect.insert[None]
-    columns = tuple(rows[0])
-    moments = () if insert.typed else tuple(i for i, name in enumerate(columns) if name in TIMES)
-    insert.run(connection, table, columns, [_values(dialect, row, moments) for row in rows])
-
-
-def _values(dialect: Dialect, row: Mapping[str, Any], moments: tuple[int, ...]) -> tuple[Any, ...]:
-    values = list(row.values())
-    for index in moments:
-        values[index] = dialect.moment(values[index])
-    return tuple(values)
+    if not insert.typed:
+        moment = dialect.moment
+        for at in (at for at, name in enumerate(columns) if name in TIMES):
+            rows = [(*row[:at], moment(row[at]), *row[at + 1 :]) for row in rows]
+    insert.run(connection, table, columns, rows)
 
 
 def _update(connection: sa.Connection, dialect: Dialect, table: str, rows: Rows) -> None:
