@@ -67,7 +67,7 @@ def test_fresh_schema_equals_migrated_schema(kind: str, new_database: Callable[[
     with engine(fresh) as made:
         versions.ensure(made)
     with engine(migrated) as made:
-        assert versions.migrate(made) == ["0001", "0002"]
+        assert versions.migrate(made) == ["0001", "0002", "0003"]
     assert shape(fresh) == shape(migrated)
     assert set(shape(fresh)) == set(tables.metadata.tables) | set(views.VIEWS)
 
@@ -143,22 +143,26 @@ def test_an_older_database_is_upgraded_only_on_demand(url: str) -> None:
         assert versions.migrate(made, "0001") == ["0001"]
         with made.begin() as connection:
             connection.execute(tables.sessions.insert(), [_session()])
+            connection.execute(tables.operations.insert(), [_operation()])
+            connection.execute(tables.spans.insert(), [_span()])
         before = shape(url)
-        with pytest.raises(SchemaError, match=r"version 0001.*writes 0002.*otel-llm-sql migrate"):
+        with pytest.raises(SchemaError, match=r"version 0001.*writes 0003.*otel-llm-sql migrate"):
             versions.ensure(made)
         assert shape(url) == before
-        assert versions.migrate(made) == ["0002"]
+        assert versions.migrate(made) == ["0002", "0003"]
         versions.ensure(made)
         with made.connect() as connection:
             assert connection.scalar(sa.select(sa.func.count()).select_from(tables.sessions)) == 1
+            (span,) = connection.execute(sa.select(tables.spans)).mappings()
+        assert {name: span[name] for name in _span()} == _span()
 
 
 def test_a_downgrade_gives_the_older_version(kind: str, new_database: Callable[[str], str]) -> None:
-    """0002 undone is what 0001 made."""
+    """0003 and 0002 undone is what 0001 made."""
     there_and_back, older = new_database(kind), new_database(kind)
     with engine(there_and_back) as made:
         versions.migrate(made)
-        assert versions.migrate(made, "0001") == ["0002"]
+        assert versions.migrate(made, "0001") == ["0003", "0002"]
     with engine(older) as made:
         versions.migrate(made, "0001")
     assert shape(there_and_back) == shape(older)
@@ -284,6 +288,21 @@ def _session() -> dict[str, Any]:
         "created_at": moment,
         "last_seen_at": moment,
     }
+
+
+def _operation() -> dict[str, Any]:
+    return {
+        "operation_id": "22222222-2222-4222-8222-222222222222",
+        "session_id": _session()["session_id"],
+        "timestamp": _session()["created_at"],
+        "operation_type": "chat",
+        "status": "ok",
+        "input_messages": 0,
+    }
+
+
+def _span() -> dict[str, Any]:
+    return {"trace_id": "1" * 32, "span_id": "1" * 16, "operation_id": _operation()["operation_id"]}
 
 
 def _index(name: str) -> sa.Index:

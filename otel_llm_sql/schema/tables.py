@@ -13,7 +13,7 @@ from sqlalchemy import Column, ForeignKey, Index
 
 from otel_llm_sql.schema.types import Json, Timestamp, Uuid, bounded, hexadecimal, long_text
 
-VERSION = "0002"
+VERSION = "0003"
 """The schema version this package writes: the newest revision in `migrations/versions`."""
 
 LOCK_STRIPES = 1024
@@ -111,7 +111,7 @@ spans = sa.Table(
     metadata,
     Column("trace_id", hexadecimal(32), primary_key=True),
     Column("span_id", hexadecimal(16), primary_key=True),
-    Column("operation_id", Uuid, ForeignKey("llm_operations.operation_id", ondelete="CASCADE"), nullable=False),
+    Column("operation_id", Uuid, ForeignKey("llm_operations.operation_id", ondelete="CASCADE")),
     Column("parent_span_id", hexadecimal(16)),
     Column("span_name", bounded()),
     Column("scope_name", bounded()),
