@@ -75,8 +75,8 @@ class Cleaner:
         """Strict JSON; `depth` is the level at which the value will stand."""
         kind = type(value)
         if kind is str:
-            return self.text(name, value)
-        if kind is bool or value is None:
+            return value if value.isascii() and "\0" not in value else self.text(name, value)
+        if value is None or kind is bool or (kind is int and MIN_INTEGER <= value <= MAX_INTEGER):
             return value
         if isinstance(value, (int, float)):
             return self._number(name, value)
@@ -91,6 +91,8 @@ class Cleaner:
 
     def _number(self, name: str, value: float) -> JsonValue:
         if isinstance(value, float):
+            if type(value) is float and -_FIRST_INEXACT < value < _FIRST_INEXACT:
+                return value
             if math.isfinite(value):
                 self.inexact = self.inexact or abs(value) >= _FIRST_INEXACT
                 return float(value)

@@ -24,7 +24,8 @@ def read(signal: Signal) -> Operation | None:
     if not told and not recognised(found):
         return None
     apply_rules(signal, found)
-    return operation(signal, found, **take_content(found, told))
+    take_content(found, told)
+    return operation(signal, found)
 
 
 def _events(signal: Signal, found: Findings) -> list[Message]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from otel_llm_sql.conventions.messages import finish, name_tools, read_messages
 from otel_llm_sql.conventions.table import Findings
 from otel_llm_sql.records import FINISH_REASONS, Message
@@ -11,37 +9,38 @@ from otel_llm_sql.records import FINISH_REASONS, Message
 _TOOL_CONTENT = ("gen_ai.tool.call.arguments", "gen_ai.tool.call.result")
 
 
-def take_content(found: Findings, told: list[Message]) -> dict[str, Any]:
-    """Take content out of the findings.
+def take_content(found: Findings, told: list[Message]) -> None:
+    """Make the messages, the finish reason and the tool definitions of the Operation.
 
     Args:
-        found: `system`, `input`, `output`, `finish_reasons` and `tool_definitions` are taken out of its values.
+        found: `system`, `input`, `output`, `conversation` and `finish_reasons` are taken out of its values; `messages`,
+            `finish_reason` and `tool_definitions` come in.
         told: messages that events told, in their order.
-
-    Returns:
-        `messages`, `finish_reason` and `tool_definitions` of the Operation.
     """
-    messages = _in_order(found, told)
-    reasons = found.values.pop("finish_reasons", None) or []
-    finish(messages, reasons)
+    values = found.values
+    system, sent, received = _in_order(found, told)
+    messages = [*system, *sent, *received]
+    reasons = values.pop("finish_reasons", ())
+    finish(received, reasons)
     name_tools(messages)
     if len(reasons) > 1:
         found.extras[FINISH_REASONS] = reasons
-    first = next((message.finish_reason for message in messages if message.direction == "output"), None)
-    return {
-        "messages": [] if _is_tool_call(found) else messages,
-        "finish_reason": reasons[0] if reasons else first,
-        "tool_definitions": _definitions(found),
-    }
+    if reasons or received:
+        values["finish_reason"] = reasons[0] if reasons else received[0].finish_reason
+    if not _is_tool_call(found):
+        values["messages"] = messages
+    if "tool_definitions" in values:
+        told_tools = values["tool_definitions"]
+        values["tool_definitions"] = found.cleaner.structure("gen_ai.tool.definitions", told_tools)
 
 
-def _in_order(found: Findings, told: list[Message]) -> list[Message]:
-    """System instructions first, then input, then output; a system prompt that is told twice is one message."""
-    values, cleaner = found.values, found.cleaner
+def _in_order(found: Findings, told: list[Message]) -> tuple[list[Message], list[Message], list[Message]]:
+    """System instructions, what was sent, what was received; a system prompt that is told twice is one message."""
+    values, cleaner, take = found.values, found.cleaner, found.values.pop
     key = values.get("pinned_key") or values.get("session_key")
-    system = read_messages(cleaner, "gen_ai.system_instructions", values.pop("system", None), "input", "system")
-    sent = read_messages(cleaner, "gen_ai.input.messages", values.pop("input", None), "input", conversation=key)
-    received = read_messages(cleaner, "gen_ai.output.messages", values.pop("output", None), "output")
+    system = read_messages(cleaner, "gen_ai.system_instructions", take("system", None), "input", "system")
+    sent = read_messages(cleaner, "gen_ai.input.messages", take("input", None), "input", conversation=key)
+    received = read_messages(cleaner, "gen_ai.output.messages", take("output", None), "output")
     if "conversation" in values:
         whole = _whole(found)
         sent, received = (sent, received) if sent or received else whole
@@ -51,7 +50,7 @@ def _in_order(found: Findings, told: list[Message]) -> list[Message]:
     if system and sent:
         repeated = [(message.role, message.content) for message in sent]
         system = [message for message in system if (message.role, message.content) not in repeated]
-    return system + sent + received
+    return system, sent, received
 
 
 def _whole(found: Findings) -> tuple[list[Message], list[Message]]:
@@ -66,8 +65,3 @@ def _whole(found: Findings) -> tuple[list[Message], list[Message]]:
 def _is_tool_call(found: Findings) -> bool:
     """Arguments and result of a tool stand in `extras`; as messages they would be told twice."""
     return found.values.get("operation_type") == "execute_tool" and any(name in found.extras for name in _TOOL_CONTENT)
-
-
-def _definitions(found: Findings) -> Any:
-    definitions = found.values.pop("tool_definitions", None)
-    return None if definitions is None else found.cleaner.structure("gen_ai.tool.definitions", definitions)

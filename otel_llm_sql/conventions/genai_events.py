@@ -77,7 +77,8 @@ def _message_event(signal: Signal) -> Operation:
 def _operation(signal: Signal, found: Findings, messages: list[Message]) -> Operation:
     found.extras.pop("event.name", None)
     apply_rules(signal, found)
-    return operation(signal, found, **take_content(found, messages))
+    take_content(found, messages)
+    return operation(signal, found)
 
 
 def span_event_messages(cleaner: Cleaner, event: SpanEvent) -> list[Message]:

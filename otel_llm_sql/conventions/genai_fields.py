@@ -6,6 +6,7 @@ Sources: the registry of `opentelemetry-semantic-conventions` up to schema 1.44,
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from otel_llm_sql.conventions.clean import Cleaner
@@ -21,13 +22,20 @@ PREFIXES = ("gen_ai.",)
 
 
 def _provider(cleaner: Cleaner, name: str, value: Any) -> str | None:
-    known = provider_name(cleaner.bounded(name, value) or "")
+    told = cleaner.bounded(name, value)
+    known = provider_name(told) if told else None
     return known[:255] if known else None
 
 
 def _operation_type(cleaner: Cleaner, name: str, value: Any) -> str | None:
-    told = (cleaner.bounded(name, value, 64) or "").lower()[:64]
-    return _OPERATION_TYPES.get(told, told) or None
+    told = cleaner.bounded(name, value, 64)
+    return _operation_name(told) if told else None
+
+
+@lru_cache(1024)
+def _operation_name(told: str) -> str:
+    name = told.lower()[:64]
+    return _OPERATION_TYPES.get(name, name)
 
 
 def _cost(cleaner: Cleaner, name: str, value: Any) -> float | None:
@@ -45,10 +53,10 @@ def _reasons(cleaner: Cleaner, name: str, value: Any) -> list[str] | None:
             cleaner.note(name, "broken JSON")
     if not isinstance(value, (list, tuple)):
         value = (value,)
-    words = (cleaner.bounded(name, item, 64) for item in value)
-    return [_word(word) for word in words if word] or None
+    return [_word(word) for item in value if (word := cleaner.bounded(name, item, 64))] or None
 
 
+@lru_cache(1024)
 def _word(reason: str) -> str:
     return reason.removeprefix("FinishReason.").lower() if reason.startswith("FinishReason.") else reason
 
@@ -205,7 +213,7 @@ def apply_rules(signal: Signal, found: Findings) -> None:
     if scope.startswith(_EXCLUSIVE):
         _add_cached(found)
     if "time_to_first_token_ms" in values and scope.startswith(_MILLISECONDS):
-        name, value = found.sources["time_to_first_token_ms"]
+        name, value, _ = found.sources["time_to_first_token_ms"]
         values["time_to_first_token_ms"] = found.cleaner.count(name, value)
     if values.get("operation_type") not in _CALLS and not values.keys() & _OF_CALLS:
         # A step some framework invented (`agent_handoff`) asked nobody.
@@ -228,7 +236,7 @@ def _add_cached(found: Findings) -> None:
     values = found.values
     cached = (values.get("cache_read_input_tokens") or 0) + (values.get("cache_write_input_tokens") or 0)
     if cached and values.get("input_tokens") is not None:
-        name, value = found.sources["input_tokens"]
+        name, value, _ = found.sources["input_tokens"]
         found.put(name, value)
         values["input_tokens"] = found.cleaner.count(name, values["input_tokens"] + cached)
 

@@ -6,11 +6,6 @@ is only a memory of what was parsed: forgetting costs time, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from otel_llm_sql.conventions.clean import Cleaner
-from otel_llm_sql.conventions.json_text import parse
 from otel_llm_sql.records import Message
 
 _LONGEST = 1024 * 1024
@@ -26,40 +21,28 @@ _known: dict[str, tuple[str, list[Message]]] = {}
 _size = 0
 
 
-def read(conversation: str, text: str, build: Callable[[Any], list[Message]], cleaner: Cleaner) -> list[Message] | None:
-    """The messages of a history.
+def recall(conversation: str, text: str) -> tuple[list[Message], str]:
+    """What was read before of a JSON text.
 
     Args:
-        conversation: what names it.
-        text: a JSON text.
-        build: reads the messages of a JSON value.
-        cleaner: what repairs; a history that had to be repaired is not remembered: its repairs are to be listed again.
+        conversation: what names the history.
+        text: JSON text of the whole history.
 
     Returns:
-        The messages; None where the whole has to be read in another way.
-
-    Raises:
-        ValueError: it is no JSON.
+        The messages that are known, and JSON text of those that are not.
     """
     known, messages = _known.get(conversation, _NOTHING)
-    cleaner.inexact = False
-    if known and text.startswith(known) and text[len(known) : len(known) + 1] == ",":
-        items = parse("[" + text[len(known) + 1 :])
-        found = messages + build(items)
-    else:
-        items = parse(text)
-        found = build(items)
-    if cleaner.inexact:
-        return None
-    # Parts without a message around them are put together: there the boundary of two texts would show.
-    whole = type(items) is list and all(type(item) is dict and "role" in item for item in items)
-    if whole and not cleaner.repaired and len(text) <= _LONGEST and text[-1:] == "]":
-        _remember(conversation, text[:-1], found)
-    return found
+    end = len(known) - 1  # where its closing bracket stands, the longer text has a comma
+    if known and text[end : end + 1] == "," and text.startswith(known[:end]):
+        return messages, "[" + text[end + 1 :]
+    return _NOTHING[1], text
 
 
-def _remember(conversation: str, text: str, messages: list[Message]) -> None:
+def remember(conversation: str, text: str, messages: list[Message]) -> None:
+    """Keep what was read: JSON text of a list that ends with a message, and needed no repair."""
     global _size  # noqa: PLW0603 - a race between two threads makes the bound a little wrong, and nothing else
+    if len(text) > _LONGEST or text[-1] != "]":
+        return
     _size += len(text) - len(_known.pop(conversation, _NOTHING)[0])
     _known[conversation] = (text, messages)
     while _size > _ALL:

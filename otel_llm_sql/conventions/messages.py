@@ -20,6 +20,7 @@ Direction: TypeAlias = Literal["input", "output"]
 _ROLES = {"model": "assistant", "ai": "assistant", "human": "user", "function": "tool"}
 _SPEAKERS = frozenset({"system", "developer", "user", "assistant"})
 _PLAIN_KEYS = frozenset({"role", "parts", "content", "name", "finish_reason"})
+_OPENINGS = ("[", "{", '"')
 _MESSAGE_KEYS = ("role", "parts", "tool_calls")
 
 
@@ -44,45 +45,51 @@ def read_messages(
     Returns:
         The messages in their order. JSON that is cut or broken is one message with the raw text.
     """
+    if value is None:
+        return []
     role = role or ("user" if direction == "input" else "assistant")
     if isinstance(value, (bytes, bytearray)):
         value = value.decode("utf-8", "replace")
     if not isinstance(value, str):
         return _sequence(cleaner, name, value, direction, role)
-    text = cleaner.text(name, value)
-    if not text:
-        return []
-    if text.lstrip()[:1] not in ("[", "{", '"'):
-        return [Message(role, text, direction=direction)]
+    text = value if value.isascii() and "\0" not in value else cleaner.text(name, value)
+    if text.lstrip()[:1] not in _OPENINGS:
+        return [Message(role, text, direction=direction)] if text else []
     try:
-        if conversation is not None:
-            known = histories.read(conversation, text, lambda v: _sequence(cleaner, name, v, direction, role), cleaner)
-            if known is not None:
-                return known
-        return _parsed(cleaner, name, text, direction, role)
+        return _parsed(cleaner, name, text, direction, role, conversation)
     except ValueError:
         cleaner.note(name, "broken JSON, kept as text")
         return [Message(role, text, direction=direction)]
 
 
-def _parsed(cleaner: Cleaner, name: str, text: str, direction: Direction, role: str) -> list[Message]:
+def _parsed(
+    cleaner: Cleaner, name: str, text: str, direction: Direction, role: str, conversation: str | None
+) -> list[Message]:
+    known, rest = ([], text) if conversation is None else histories.recall(conversation, text)
     cleaner.inexact = False
-    messages = _sequence(cleaner, name, parse(text), direction, role)
+    items = parse(rest)
+    messages = known + _sequence(cleaner, name, items, direction, role)
     if cleaner.inexact:
-        messages = _sequence(cleaner, name, parse_exactly(text), direction, role)
+        return _sequence(cleaner, name, parse_exactly(text), direction, role)
+    if conversation is not None and not cleaner.repaired and _ends_with_message(items):
+        histories.remember(conversation, text, messages)
     return messages
 
 
+def _ends_with_message(items: Any) -> bool:
+    """Parts without a message around them are put together: only after a message more may be read by itself."""
+    return type(items) is list and len(items) > 0 and type(items[-1]) is dict and "role" in items[-1]
+
+
 def _sequence(cleaner: Cleaner, name: str, value: Any, direction: Direction, role: str) -> list[Message]:
-    if value is None:
-        return []
     messages: list[Message] = []
     loose: list[Part] = []
     for told in value if isinstance(value, (list, tuple)) else (value,):
-        simple = _simple(cleaner, name, told, direction) if type(told) is dict and not loose else None
-        if simple is not None:
-            messages.append(simple)
-            continue
+        if type(told) is dict and not loose:
+            simple = _simple(cleaner, name, told, direction)
+            if simple is not None:
+                messages.append(simple)
+                continue
         item = _opened(told) if isinstance(told, str) else told
         if isinstance(item, Mapping) and not any(key in item for key in _MESSAGE_KEYS):
             part = read_part(cleaner, name, item)
@@ -119,13 +126,17 @@ def _simple(cleaner: Cleaner, name: str, raw: dict[str, Any], direction: Directi
     if type(role) is not str or role not in _SPEAKERS or type(parts) is not list or len(parts) != 1:
         return None
     part = parts[0]
-    if type(part) is not dict or part.get("type") != "text" or not raw.keys() <= _PLAIN_KEYS:
+    if type(part) is not dict or part.get("type") != "text":
+        return None
+    if len(raw) > 2 and not raw.keys() <= _PLAIN_KEYS:  # noqa: PLR2004 - role and parts
         return None
     content = part.get("content")
     if type(content) is not str:
         return None
+    if not content.isascii() or "\0" in content:
+        content = cleaner.text(name, content)
     finish = cleaner.bounded(name, raw.get("finish_reason"), 64) if direction == "output" else None
-    return Message(role, cleaner.text(name, content), None, direction, None, None, finish)
+    return Message(role, content, None, direction, None, None, finish)
 
 
 def read_message(cleaner: Cleaner, name: str, raw: Mapping[str, Any], direction: Direction, role: str) -> list[Message]:
@@ -212,6 +223,8 @@ def name_tools(messages: Sequence[Message]) -> None:
     """Give the messages of one exchange the names of the tools they call or answer."""
     names: dict[str, str] = {}
     for message in messages:
+        if message.parts is None and message.tool_call_id is None:
+            continue
         if message.role == "tool" and message.tool_call_id:
             message.tool_name = message.tool_name or names.get(message.tool_call_id)
         elif message.parts:
@@ -222,8 +235,7 @@ def name_tools(messages: Sequence[Message]) -> None:
 
 
 def finish(messages: Sequence[Message], reasons: Sequence[str]) -> None:
-    """Give every output message its finish reason: its own, else that of its choice, else the first."""
-    outputs = [message for message in messages if message.direction == "output"]
-    for index, message in enumerate(outputs):
-        if message.finish_reason is None and reasons:
+    """Give messages that were received their finish reason: their own, else that of their choice, else the first."""
+    for index, message in enumerate(messages if reasons else ()):
+        if message.finish_reason is None:
             message.finish_reason = reasons[index] if index < len(reasons) else reasons[0]

@@ -29,12 +29,19 @@ class Field:
     keep: bool = False
 
 
-Table: TypeAlias = Mapping[str, tuple[int, Field]]
+Entry: TypeAlias = tuple[str, int, Read, bool]
+"""What an attribute says: field, rank of the spelling, how it is read, whether it is kept in `extras` too."""
+
+Table: TypeAlias = Mapping[str, Entry]
 
 
 def compiled(*fields: Field) -> Table:
-    """Attribute -> (rank of the spelling, field)."""
-    return {spelling: (rank, field) for field in fields for rank, spelling in enumerate(field.spellings)}
+    """Attribute -> what it says."""
+    return {
+        spelling: (field.name, rank, field.read, field.keep)
+        for field in fields
+        for rank, spelling in enumerate(field.spellings)
+    }
 
 
 class Findings:
@@ -42,59 +49,68 @@ class Findings:
 
     Attributes:
         values: field -> value, for the fields that were found and could be read.
-        sources: field -> (attribute, raw value) it came from.
+        sources: field -> (attribute, raw value, rank of the spelling) it came from.
         extras: every attribute that no field holds, cleaned.
     """
 
-    __slots__ = ("_ranks", "cleaner", "extras", "sources", "values")
+    __slots__ = ("cleaner", "extras", "sources", "values")
 
     def __init__(self, cleaner: Cleaner) -> None:
         self.cleaner = cleaner
         self.values: dict[str, Any] = {}
-        self.sources: dict[str, tuple[str, Any]] = {}
+        self.sources: dict[str, tuple[str, Any, int]] = {}
         self.extras: dict[str, Any] = {}
-        self._ranks: dict[str, int] = {}
 
     def collect(self, attributes: Mapping[str, Any], table: Table) -> None:
         """Sort attributes into fields and extras. What an earlier call found in a better spelling stands."""
-        clean, extras, find, ranks = self.cleaner.json, self.extras, table.get, self._ranks
+        cleaner, values, sources, extras = self.cleaner, self.values, self.sources, self.extras
+        find, clean = table.get, cleaner.json
         for name, value in attributes.items():
             entry = find(name)
             if entry is None:
-                if type(name) is str and name.isascii() and "\0" not in name:
-                    extras[f"attribute.{name}" if name.startswith(OWN) else name] = clean(name, value, 2)
+                if type(name) is str and name.isascii() and "\0" not in name and name[: len(OWN)] != OWN:
+                    extras[name] = clean(name, value, 2)
                 else:
-                    extras[self.cleaner.text("attribute names", str(name))] = clean("attribute names", value, 2)
-            elif entry[1].name in ranks:
-                self._take_again(name, value, *entry)
-            else:
-                self._take(name, value, *entry)
-
-    def _take(self, name: str, value: Any, rank: int, field: Field) -> None:
-        read = field.read(self.cleaner, name, value)
-        if read is None:
-            if value is not None:
+                    self._unusual(name, value)
+                continue
+            field, rank, read, keep = entry
+            if field in sources:
+                self._take_again(name, value, entry)
+                continue
+            said = read(cleaner, name, value)
+            if said is None:
                 self.put(name, value)
+                continue
+            values[field], sources[field] = said, (name, value, rank)
+            if keep or (said is not value and type(said) is str and said != value):
+                self.put(name, value)
+
+    def _unusual(self, name: Any, value: Any) -> None:
+        """An attribute that cannot stand in `extras` under its own name."""
+        if type(name) is str and name.isascii() and "\0" not in name:
+            self.extras[f"attribute.{name}"] = self.cleaner.json(name, value, 2)
+        else:
+            self.extras[self.cleaner.text("attribute names", str(name))] = self.cleaner.json(
+                "attribute names", value, 2
+            )
+
+    def _take_again(self, name: str, value: Any, entry: Entry) -> None:
+        """Another spelling of a field that was found before: the better one stands, the other is kept if it differs."""
+        field, rank, read, keep = entry
+        before, raw, known = self.sources[field]
+        if known <= rank:
+            self._outranked(name, value, before, raw)
             return
-        self._ranks[field.name] = rank
-        self.values[field.name] = read
-        self.sources[field.name] = (name, value)
-        if field.keep or (type(read) is str and read != value):
+        said = read(self.cleaner, name, value)
+        if said is not None:
+            self.values[field], self.sources[field] = said, (name, value, rank)
+        if said is None or keep or (type(said) is str and said != value):
             self.put(name, value)
+        if said is not None:
+            self._outranked(before, raw, name, value)
 
-    def _take_again(self, name: str, value: Any, rank: int, field: Field) -> None:
-        """Another spelling of a field that was found before."""
-        if self._ranks[field.name] <= rank:
-            self._outranked(field.name, name, value)
-            return
-        before, raw = self.sources[field.name]
-        self._take(name, value, rank, field)
-        if self.sources[field.name][0] != before:
-            self._outranked(field.name, before, raw)
-
-    def _outranked(self, field: str, name: str, value: Any) -> None:
+    def _outranked(self, name: str, value: Any, known: str, said: Any) -> None:
         """A second spelling is worth keeping only where it says something else."""
-        known, said = self.sources[field]
         # Structures are not compared: comparing deep ones exhausts the stack.
         if name != known and not (type(value) in _SCALARS and value == said):
             self.put(name, value)
@@ -109,7 +125,8 @@ class Findings:
         for field in fields:
             if field in self.values:
                 del self.values[field]
-                self.put(*self.sources[field])
+                name, value, _ = self.sources[field]
+                self.put(name, value)
 
 
 text = Cleaner.bounded

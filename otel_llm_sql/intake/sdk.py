@@ -48,26 +48,36 @@ def log_name(record: Any) -> str:
 
 def from_span(span: Any) -> Signal:
     """A ReadableSpan as a Signal; `end_ns` is 0 for a span that has no end."""
-    context, parent, scope = span.context, span.parent, span.instrumentation_scope
-    status = span.status
+    context, parent, scope, status = span.context, span.parent, span.instrumentation_scope, span.status
+    # By position: 17 names cost 0.5 us, a seventh of the whole.
     return Signal(
-        kind="span",
-        trace_id=_hex(context.trace_id, 32) if context else "",
-        span_id=_hex(context.span_id, 16) if context else "",
-        parent_span_id=(_hex(parent.span_id, 16) or None) if parent else None,
-        name=str(span.name),
-        start_ns=span.start_time or 0,
-        end_ns=span.end_time or 0,
-        attributes=span_attributes(span),
-        resource=_resource(span),
-        scope_name=scope.name if scope else None,
-        scope_version=scope.version if scope else None,
-        status=_STATUS.get(status.status_code.value, "unset") if status else "unset",
-        status_message=status.description if status else None,
-        events=tuple(SpanEvent(e.name, e.timestamp or 0, plain(e.attributes)) for e in span.events),
-        dropped_attributes=getattr(span, "dropped_attributes", 0),
-        dropped_events=getattr(span, "dropped_events", 0),
+        "span",
+        _trace_id(context.trace_id) if context else "",
+        _span_id(context.span_id) if context else "",
+        (_span_id(parent.span_id) or None) if parent else None,
+        str(span.name),
+        span.start_time or 0,
+        span.end_time or 0,
+        span_attributes(span),
+        _resource(span),
+        scope.name if scope else None,
+        scope.version if scope else None,
+        # Not `value`, which is a property written in Python.
+        _STATUS.get(status.status_code._value_, "unset") if status else "unset",
+        status.description if status else None,
+        _events(span),
+        None,
+        getattr(span, "dropped_attributes", 0),
+        getattr(span, "dropped_events", 0),
     )
+
+
+def _events(span: Any) -> tuple[SpanEvent, ...]:
+    # `events` copies under a lock even where there is nothing to copy.
+    inner = getattr(span, "_events", None)
+    if inner is not None and not inner:
+        return ()
+    return tuple(SpanEvent(e.name, e.timestamp or 0, plain(e.attributes)) for e in span.events)
 
 
 def from_log(record: Any) -> Signal:
@@ -77,8 +87,8 @@ def from_log(record: Any) -> Signal:
     time_ns = inner.timestamp or getattr(inner, "observed_timestamp", None) or 0
     return Signal(
         kind="log",
-        trace_id=_hex(inner.trace_id, 32),
-        span_id=_hex(inner.span_id, 16),
+        trace_id=_trace_id(inner.trace_id),
+        span_id=_span_id(inner.span_id),
         parent_span_id=None,
         name=log_name(record),
         start_ns=time_ns,
@@ -92,8 +102,12 @@ def from_log(record: Any) -> Signal:
     )
 
 
-def _hex(number: int | None, digits: int) -> str:
-    return f"{number:0{digits}x}" if number else ""
+def _trace_id(number: int | None) -> str:
+    return "%032x" % number if number else ""  # noqa: UP031 - half the time of an f-string
+
+
+def _span_id(number: int | None) -> str:
+    return "%016x" % number if number else ""  # noqa: UP031 - as above
 
 
 def _resource(owner: Any) -> Mapping[str, Any]:
