@@ -63,20 +63,16 @@ class TokenPrices:
         read, write = operation.cache_read_input_tokens or 0, operation.cache_write_input_tokens or 0
         reasoning = operation.reasoning_output_tokens or 0
         fresh, answer = input_tokens - read - write, output_tokens - reasoning
-        if min(fresh, answer, read, write, reasoning) < 0:
+        if fresh < 0 or answer < 0 or read < 0 or write < 0 or reasoning < 0:
             return "inconsistent usage"
         output = self.output or 0.0
         return (
             fresh * self.input
-            + read * _first(self.cache_read, self.input)
-            + write * _first(self.cache_write, self.input)
+            + read * (self.input if self.cache_read is None else self.cache_read)
+            + write * (self.input if self.cache_write is None else self.cache_write)
             + answer * output
-            + reasoning * _first(self.reasoning, output)
+            + reasoning * (output if self.reasoning is None else self.reasoning)
         ) / _MILLION
-
-
-def _first(price: float | None, otherwise: float) -> float:
-    return otherwise if price is None else price
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +93,9 @@ class Rate:
     def cost(self, operation: Operation) -> float | str:
         """US dollars for one call, or why they cannot be known."""
         size = operation.input_tokens or 0
-        prices = next((prices for above, prices in self.steps if size > above), self.steps[-1][1])
+        prices = self.steps[-1][1]
+        if len(self.steps) > 1:
+            prices = next((prices for above, prices in self.steps if size > above), prices)
         cost = prices.cost(operation)
         if isinstance(cost, str):
             return cost
