@@ -155,7 +155,9 @@ class Pipeline:
         A child inherits SQLite's notes on which locks this process holds, and would wait for ever for a thread that it
         does not have (F04). A database that hangs is not waited for longer than a second.
         """
-        return self._lock.acquire(timeout=1.0)
+        held = self._lock.acquire(timeout=1.0)
+        self._writer.before_fork()
+        return held
 
     def after_fork_in_parent(self) -> None:
         """Write on."""

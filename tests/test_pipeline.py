@@ -495,3 +495,20 @@ def test_after_fork_the_child_delivers_too(url: str) -> None:
     pipeline.deliver(chats(5, 1))
     assert stored(url) == 7
     pipeline.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+def test_a_fork_in_the_middle_of_a_checkpoint(url: str) -> None:
+    """F04: a process that forks as soon as much is committed, and its child, both write on, and nothing is lost."""
+    pipeline = shared(Settings(url=url))
+    for first in range(0, 6000, 2000):
+        pipeline.deliver(chats(first, 1000))
+        child = os.fork()
+        if child == 0:
+            try:
+                shared(Settings(url=url)).deliver(chats(first + 1000, 1000))
+            finally:
+                os._exit(0 if stored(url) >= first + 1000 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert stored(url) == 6000
+    pipeline.close()

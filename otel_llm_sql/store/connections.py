@@ -122,14 +122,17 @@ def _mysql(purpose: Purpose) -> tuple[str, ...]:
     )
 
 
-# A checkpoint costs two fsyncs: at 1,000 pages, SQLite's own default, every batch of 512 calls would pay for one.
+# A checkpoint costs two fsyncs: at 1,000 pages, SQLite's own default, every batch of 512 calls would pay for one. This
+# is the bound for a log with which `store/checkpoints.py` cannot keep up.
 _CHECKPOINT = "PRAGMA wal_autocheckpoint = 8000"
+# Keys are hashes, so a batch touches pages all over its indexes: in SQLite's own 2 MB they are written more than once.
+_CACHE = "PRAGMA cache_size = -8000"
 
 
 def _sqlite(purpose: Purpose) -> tuple[str, ...]:
     both = ("PRAGMA foreign_keys = ON",)
     # WAL lets readers read while a writer writes; it is a property of the file, which a reader leaves alone.
-    write = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", _CHECKPOINT)
+    write = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", _CHECKPOINT, _CACHE)
     return (*both, *write) if purpose.role == "write" else both
 
 

@@ -21,6 +21,7 @@ from otel_llm_sql.records import Operation
 from otel_llm_sql.schema import versions
 from otel_llm_sql.schema.tables import dead_letters
 from otel_llm_sql.settings import Settings
+from otel_llm_sql.store.checkpoints import Checkpoints
 from otel_llm_sql.store.dialects import DIALECTS, UNKNOWN
 from otel_llm_sql.store.engines import after_fork, create_engine, database_url, uninstrumented
 from otel_llm_sql.store.faults import translated
@@ -72,6 +73,7 @@ class Writer:
         self._engine = create_engine(settings.url, schema=settings.schema, timeout=settings.timeout, **ping)
         self._dialect = DIALECTS.get(self._engine.dialect.name, UNKNOWN)
         self._lines = Lines(self._engine) if self._dialect.hangs else NoLines()
+        self._checkpoints = Checkpoints(self._engine)
         self._ready = False
         self._limit: int | None = None
 
@@ -114,9 +116,12 @@ class Writer:
 
         while True:
             try:
-                return self._committed(attempt, deadline)
+                batch = self._committed(attempt, deadline)
             except _NotLockedError as more:
                 traces |= more.trace_ids
+            else:
+                self._checkpoints.committed(sum(map(len, batch.inserts.values())))
+                return batch
 
     def bury(self, letters: Sequence[Letter], deadline: float) -> int:
         """Put away what could not be stored; returns how many letters are new. Errors as for `write`."""
@@ -176,12 +181,17 @@ class Writer:
         """Look at the schema again before the next write."""
         self._ready = False
 
+    def before_fork(self) -> None:
+        """Let a checkpoint that is under way end: a child would inherit SQLite's notes on its locks."""
+        self._checkpoints.wait(1.0)
+
     def after_fork(self) -> None:
         """Forget the parent's connections."""
         after_fork(self._engine)
 
     def close(self) -> None:
         """Close all connections; a later write opens new ones."""
+        self._checkpoints.wait(1.0)
         with uninstrumented():
             self._engine.dispose()
 
