@@ -71,9 +71,6 @@ TABLES = tuple(COLUMNS)
 KEYS = {table: columns[: 2 if table == "llm_spans" else 1] for table, columns in COLUMNS.items()}
 """Primary keys: rows are written in their order, so that writers never wait for each other in a circle."""
 
-MOVES = ("operation_id", "sequence_number", "direction", "finish_reason", "timestamp")
-"""Columns of `llm_messages` that follow the owner."""
-
 
 @dataclass(slots=True)
 class RowBatch:
@@ -81,7 +78,7 @@ class RowBatch:
 
     Attributes:
         inserts: new rows, by table.
-        updates: whole rows that exist already; of a message only its key and MOVES.
+        updates: whole rows that exist already; of a message only its key and what follows its owner.
         deletes: primary keys that are gone, by table.
         duplicates: how many signals said nothing new.
     """

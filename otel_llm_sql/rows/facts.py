@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from otel_llm_sql.records import AGENT_ID, AGGREGATES, DEFINITIONS, METADATA, JsonValue, Message, Operation
@@ -56,6 +56,7 @@ VALUES = Values._fields
 """Their names."""
 
 _values = attrgetter(*VALUES)
+_stored_values = itemgetter(*VALUES)
 
 _RANKS = {"system": 0, "developer": 0, "user": 1, "assistant": 2, "tool": 3}
 
@@ -119,10 +120,11 @@ class Evidence:
 
 def fact_of(operation: Operation, texts: Texts) -> Fact:
     """The fact of an operation; its messages and tool definitions go to `texts`."""
-    messages = operation.messages
-    digests = [message.digest or _digest(message) for message in messages]
+    digests = []
     known = texts.messages
-    for digest, message in zip(digests, messages, strict=True):
+    for message in operation.messages:
+        digest = message.digest or _digest(message)
+        digests.append(digest)
         if digest not in known:
             known[digest] = message
     extras = operation.extras
@@ -134,18 +136,20 @@ def fact_of(operation: Operation, texts: Texts) -> Fact:
         digest = definitions_digest(operation.tool_definitions)
         texts.definitions[digest] = operation.tool_definitions
         extras[DEFINITIONS] = digest_text(digest)
-    return Fact(
-        values=Values._make(_values(operation)),
-        extras=extras,
-        digests=digests,
-        inputs=[message.direction for message in messages].count("input"),
-        parent_span_id=operation.parent_span_id,
-        span_name=operation.span_name,
-        scope_name=operation.scope_name,
-        session_key=operation.session_key,
-        workspace=operation.workspace,
-        order=_order(operation),
+    fact = Fact(
+        Values._make(_values(operation)),
+        extras,
+        digests,
+        [message.direction for message in operation.messages].count("input"),
+        operation.parent_span_id,
+        operation.span_name,
+        operation.scope_name,
+        operation.session_key,
+        operation.workspace,
     )
+    if operation.source == "event":
+        fact.order = _order(operation)
+    return fact
 
 
 def _digest(message: Message) -> str:
@@ -154,8 +158,6 @@ def _digest(message: Message) -> str:
 
 
 def _order(operation: Operation) -> tuple[int, int]:
-    if operation.source == "span":
-        return (0, 0)
     return (operation.event_time_ns, _RANKS.get(operation.messages[0].role, 4) if operation.messages else 5)
 
 
@@ -210,9 +212,9 @@ def fact_from_row(operation: Mapping[str, Any], span_row: Mapping[str, Any]) -> 
     if DEFINITIONS in extras:
         extras[DEFINITIONS] = digest_text(key_within(extras[DEFINITIONS]))
     return Fact(
-        values=Values._make([operation[name] for name in VALUES]),
+        values=Values._make(_stored_values(operation)),
         extras=extras,
-        digests=message_digests([key_within(text) for text in operation["message_ids"] or ()]),
+        digests=message_digests(operation["message_ids"] or ()),
         inputs=operation["input_messages"],
         parent_span_id=span_row["parent_span_id"],
         span_name=span_row["span_name"],

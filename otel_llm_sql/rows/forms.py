@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 import orjson
@@ -14,11 +15,18 @@ from otel_llm_sql.rows.identity import digest_of_text, message_keys, session_pre
 from otel_llm_sql.rows.known import Carrier, Row
 from otel_llm_sql.rows.resolve import Final
 
+_plain_columns = itemgetter("session_id", *VALUES, "parent_span_id", "input_messages")
+
+
+def precedence(operation_type: str, timestamp: int, operation_id: str) -> tuple[bool, int, str]:
+    """Where an operation stands among those that carry a message: the smallest owns it, calls before all others."""
+    return (operation_type in AGGREGATES, timestamp, operation_id)
+
 
 class Claimant(NamedTuple):
-    """An operation that carries messages; of several that carry one message the smallest owns it."""
+    """An operation that carries messages. Its first three fields are its precedence."""
 
-    rank: int
+    is_aggregate: bool
     timestamp: int
     operation_id: str
     session_id: str
@@ -26,9 +34,14 @@ class Claimant(NamedTuple):
     reasons: Sequence[str | None]
     digests: Sequence[str] = ()
 
+    @property
+    def precedence(self) -> tuple[bool, int, str]:
+        """Where it stands among those that carry a message."""
+        return self[:3]
+
 
 Claim: TypeAlias = tuple[Claimant, int]
-"""Who claims a message, and at which position of its exchange."""
+"""Who claims a message, and at which position of its exchange; the smallest claim wins."""
 
 
 def claimant_of(final: Final) -> Claimant:
@@ -36,9 +49,7 @@ def claimant_of(final: Final) -> Claimant:
     said = final.said
     values = said.values
     return Claimant(
-        values.operation_type in AGGREGATES,
-        values.timestamp,
-        final.operation_id,
+        *precedence(values.operation_type, values.timestamp, final.operation_id),
         final.session_id,
         said.inputs,
         _reasons(said.extras, values.finish_reason),
@@ -49,9 +60,7 @@ def claimant_of(final: Final) -> Claimant:
 def claimant_of_carrier(carrier: Carrier) -> Claimant:
     """An operation that is stored as a claimant: its messages are stored, too."""
     return Claimant(
-        carrier.operation_type in AGGREGATES,
-        carrier.timestamp,
-        carrier.operation_id,
+        *precedence(carrier.operation_type, carrier.timestamp, carrier.operation_id),
         carrier.session_id,
         carrier.input_messages,
         _reasons(carrier.extras, carrier.finish_reason),
@@ -62,9 +71,8 @@ def _reasons(extras: Mapping[str, Any], finish_reason: str | None) -> Sequence[s
     return extras.get(FINISH_REASONS) or (finish_reason,)
 
 
-def _direction(claim: Claim) -> tuple[str, str | None]:
+def _direction(owner: Claimant, number: int) -> tuple[str, str | None]:
     """Direction and finish reason of a message, as its owner tells."""
-    owner, number = claim
     output = number - owner.inputs
     if output < 0:
         return "input", None
@@ -95,16 +103,15 @@ def operation_row(final: Final) -> tuple[NewRow, list[str]]:
 def is_stored(row: NewRow, before: Row) -> bool:
     """Whether the row of an operation says what is stored already."""
     told = named("llm_operations", row)
-    for name in ("extras", "message_ids"):
-        if (orjson.loads(told[name]) if told[name] else None) != before[name]:
-            return False
-    return all(told[name] == before[name] for name in (*VALUES, "session_id", "parent_span_id", "input_messages"))
+    if _plain_columns(told) != _plain_columns(before):
+        return False
+    return all((orjson.loads(told[name]) if told[name] else None) == before[name] for name in ("extras", "message_ids"))
 
 
 def moved_row(message_id: str, claim: Claim) -> Row:
     """What changes of a message that another operation owns now."""
     owner, number = claim
-    direction, reason = _direction(claim)
+    direction, reason = _direction(owner, number)
     return {
         "message_id": message_id,
         "operation_id": owner.operation_id,
@@ -118,7 +125,8 @@ def moved_row(message_id: str, claim: Claim) -> Row:
 def message_row(message_id: str, claim: Claim, message: Message) -> NewRow:
     """The row of a message that is new."""
     owner, number = claim
-    direction, reason = _direction(claim)
+    direction, reason = _direction(owner, number)
+    parts = message.parts
     return (
         message_id,
         owner.operation_id,
@@ -126,7 +134,7 @@ def message_row(message_id: str, claim: Claim, message: Message) -> NewRow:
         message.content,
         number,
         direction,
-        None if message.parts is None else orjson.dumps(message.parts).decode(),
+        None if parts is None else orjson.dumps(parts).decode(),
         message.tool_call_id,
         message.tool_name,
         reason,

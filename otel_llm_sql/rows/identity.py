@@ -88,6 +88,7 @@ def definitions_digest(definitions: JsonValue) -> str:
     return _hash64(b"tools\0" + orjson.dumps(definitions, option=orjson.OPT_SORT_KEYS))
 
 
+@lru_cache(maxsize=4096)
 def _repeated(digest: str, times: int) -> str:
     return _hash64(b"repeated\0%d\0%d" % (times, int(digest_text(digest), 16)))
 
@@ -105,11 +106,11 @@ def message_keys(digests: list[str]) -> list[str]:
     return keys
 
 
-def message_digests(keys: Sequence[str]) -> list[str]:
-    """The inverse of `message_keys`."""
+def message_digests(message_ids: Sequence[str]) -> list[str]:
+    """What the messages of one call say, from their ids: the inverse of `message_keys`."""
     expected: dict[str, tuple[str, int]] = {}
     digests = []
-    for key in keys:
+    for key in map(key_within, message_ids):
         digest, times = expected.pop(key, (key, 0))
         expected[_repeated(digest, times + 1)] = (digest, times + 1)
         digests.append(digest)

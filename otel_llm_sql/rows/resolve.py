@@ -55,6 +55,7 @@ class Resolution:
         evidences: evidence of every span that is looked at, old and new together.
         kept: rows of `llm_spans` that exist, light ones included, by span.
         old: rows of `llm_operations` that may change, by id.
+        traces: what `_outlined` found; empty until somebody asks.
         finals: the operations that follow from the evidence, by id.
     """
 
@@ -65,7 +66,6 @@ class Resolution:
     kept: dict[SpanKey, Row] = field(default_factory=dict)
     stored: dict[SpanKey, Evidence] = field(default_factory=dict)
     old: dict[str, Row] = field(default_factory=dict)
-    old_members: dict[str, set[SpanKey]] = field(default_factory=dict)
     traces: dict[str, Trace] = field(default_factory=dict)
     finals: dict[str, Final] = field(default_factory=dict)
     batch: RowBatch = field(default_factory=RowBatch)
@@ -134,7 +134,6 @@ class Resolution:
         for row in spans:
             key = SpanKey(row["trace_id"], row["span_id"])
             self.kept[key] = row
-            self.old_members.setdefault(row["operation_id"], set()).add(key)
             if row["facts"]:
                 self.stored[key] = evidence_from_json(row["facts"], row)
                 self.texts.unpack(row["facts"])
@@ -193,7 +192,8 @@ class Resolution:
         """The operations that follow from the evidence."""
         for innermost, members in groups(self.evidences).items():
             said = merged([self.evidences[key] for key in members])
-            final = Final(operation_id(*innermost), *self._session(members, said), members, said)
+            session, is_named = self._session(members, said)
+            final = Final(operation_id(*innermost), session, is_named, members, said)
             self.finals[final.operation_id] = final
 
     def _session(self, members: Sequence[SpanKey], said: Fact) -> tuple[str, bool]:
@@ -242,12 +242,13 @@ def _name(row: Row) -> Named | None:
 
 def span_row(key: SpanKey, operation_id: str, evidence: Evidence, facts: str | None) -> NewRow:
     """What `llm_spans` tells about a span: the session is the one that is named on the span or on its events."""
-    span, said = evidence.span, evidence.said()
-    naming = naming_fact(said) or said[0]
+    said = evidence.said()
+    span, first = evidence.span, said[0]
+    naming = first if first.session_key else naming_fact(said) or first
     return (
         *key,
         operation_id,
-        said[0].parent_span_id,
+        first.parent_span_id,
         span.span_name if span else None,
         span.scope_name if span else None,
         naming.session_key,

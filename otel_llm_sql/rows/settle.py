@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from otel_llm_sql.records import AGENT_ID, AGGREGATES, DEFINITIONS, METADATA
+from otel_llm_sql.records import AGENT_ID, DEFINITIONS, METADATA
 from otel_llm_sql.rows.batch import COLUMNS, RowBatch
 from otel_llm_sql.rows.forms import (
     Claim,
@@ -21,6 +21,7 @@ from otel_llm_sql.rows.forms import (
     message_row,
     moved_row,
     operation_row,
+    precedence,
 )
 from otel_llm_sql.rows.identity import session_prefix
 from otel_llm_sql.rows.known import Carrier, Row
@@ -33,7 +34,6 @@ class Settlement:
     """What becomes of messages and sessions once the operations are known.
 
     Attributes:
-        changed: operations that are new or differ from what is stored.
         unsettled: rows of operations that were stored otherwise, or are gone.
         touched: sessions that gain, lose or change an operation.
         claims: the best claim of the changed operations on each message, by message id.
@@ -43,7 +43,6 @@ class Settlement:
 
     resolution: Resolution
     batch: RowBatch
-    changed: list[Final] = field(default_factory=list)
     unsettled: dict[str, Row] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
     sessions: dict[str, Row] = field(default_factory=dict)
@@ -56,6 +55,7 @@ class Settlement:
 
     def write_operations(self) -> None:
         """Rows of `llm_operations` that are new or different; and what they say of messages and sessions."""
+        changed = set()
         # In the order in which they own messages: the first claim on a message is the best.
         for final in sorted(self.resolution.finals.values(), key=_precedence):
             row, ids = operation_row(final)
@@ -63,10 +63,9 @@ class Settlement:
             if before is not None and is_stored(row, before):
                 continue
             self.batch.put("llm_operations", row, exists=before is not None)
-            self.changed.append(final)
+            changed.add(final.operation_id)
             self.touched.add(final.session_id)
             self._claim(final, ids)
-        changed = {final.operation_id for final in self.changed}
         for operation_id, before in self.resolution.old.items():
             if operation_id in changed or operation_id not in self.resolution.finals:
                 self.unsettled[operation_id] = before
@@ -83,10 +82,10 @@ class Settlement:
             self.definitions[session_prefix(final.session_id) + digest] = (final.session_id, digest)
 
     def _withdraw(self, before: Row) -> None:
-        rank = int(before["operation_type"] in AGGREGATES)
+        standing = precedence(before["operation_type"], before["timestamp"], before["operation_id"])
         for message_id in before["message_ids"] or ():
             claim = self.claims.get(message_id)
-            if claim is None or claim[0][:3] > (rank, before["timestamp"], before["operation_id"]):
+            if claim is None or claim[0].precedence > standing:
                 self.withdrawn[message_id] = before["session_id"]
         definitions_id = (before["extras"] or {}).get(DEFINITIONS)
         if definitions_id and definitions_id not in self.definitions:
@@ -111,19 +110,24 @@ class Settlement:
 
     def _hear(self) -> None:
         for final in self.resolution.finals.values():
-            if final.session_id in self.touched:
-                said = final.said
-                values, extras = said.values, said.extras
-                profile = self.profiles.get(final.session_id)
-                if profile is None:
-                    profile = self.profiles[final.session_id] = Profile()
-                stamp = (values.timestamp, final.operation_id)
-                profile.hear(stamp, agent_id=extras.get(AGENT_ID) or values.agent_name, user_id=values.user_id)
+            if final.session_id not in self.touched:
+                continue
+            said = final.said
+            values, extras = said.values, said.extras
+            profile = self.profiles.get(final.session_id)
+            if profile is None:
+                profile = self.profiles[final.session_id] = Profile()
+            stamp = (values.timestamp, final.operation_id)
+            profile.hear(
+                stamp,
+                session_key=said.session_key,
                 # The workspace of a named session is that of those who name it: it is part of the name.
-                if said.session_key or not final.is_named:
-                    profile.hear(stamp, session_key=said.session_key, workspace=said.workspace)
-                if METADATA in extras:
-                    profile.hear_metadata(stamp, extras[METADATA])
+                workspace=said.workspace if said.session_key or not final.is_named else None,
+                agent_id=extras.get(AGENT_ID) or values.agent_name,
+                user_id=values.user_id,
+            )
+            if METADATA in extras:
+                profile.hear_metadata(stamp, extras[METADATA])
 
     def _speechless(self) -> set[str]:
         """Sessions that no longer know who said first what they remember."""
@@ -138,26 +142,31 @@ class Settlement:
     def write_messages(self) -> None:
         """Rows of `llm_messages`: new ones, and those whose owner changes."""
         self._claim_for_others()
-        sessions, known, texts = self.sessions, self.resolution.known, self.resolution.texts
-        existing = [m for m, (owner, _) in self.claims.items() if owner.session_id in sessions] if sessions else ()
-        owners = known.owners(existing) if existing else {}
         new = self.claims
-        if owners:
-            new = {message_id: claim for message_id, claim in new.items() if message_id not in owners}
+        if owners := self._owners():
             self._move(owners)
+            new = {message_id: claim for message_id, claim in new.items() if message_id not in owners}
+        texts = self.resolution.texts
         digests = [owner.digests[number] for owner, number in new.values()]
-        texts.recover(digests, self.resolution.old.values(), known)
-        rows = self.batch.inserts["llm_messages"]
-        for (message_id, claim), digest in zip(new.items(), digests, strict=True):
-            rows.append(message_row(message_id, claim, texts.messages[digest]))
+        texts.recover(digests, self.resolution.old.values(), self.resolution.known)
+        self.batch.inserts["llm_messages"] = [
+            message_row(message_id, claim, texts.messages[digest])
+            for (message_id, claim), digest in zip(new.items(), digests, strict=True)
+        ]
         self.batch.deletes["llm_messages"] = [m for m in self.withdrawn if m not in self.claims]
+
+    def _owners(self) -> dict[str, tuple[str, int, str]]:
+        """Who owns those claimed messages that are stored."""
+        if not self.sessions:
+            return {}
+        existing = [m for m, (owner, _) in self.claims.items() if owner.session_id in self.sessions]
+        return self.resolution.known.owners(existing) if existing else {}
 
     def _move(self, owners: Mapping[str, tuple[str, int, str]]) -> None:
         """Give messages to who claims them, where that one comes before the owner."""
         for message_id, (owner, timestamp, operation_type) in owners.items():
             claim = self.claims[message_id]
-            standing = (operation_type in AGGREGATES, timestamp, owner)
-            if owner in self.unsettled or claim[0][:3] < standing:
+            if owner in self.unsettled or claim[0].precedence < precedence(operation_type, timestamp, owner):
                 self.batch.updates["llm_messages"].append(moved_row(message_id, claim))
 
     def _claim_for_others(self) -> None:
@@ -224,10 +233,13 @@ class Settlement:
         is_named = "session_key" in profile.said or any(carrier.session_key for carrier in carriers)
         for carrier in carriers:
             stamp = (carrier.timestamp, carrier.operation_id)
-            agent = carrier.extras.get(AGENT_ID) or carrier.agent_name
-            profile.hear(stamp, agent_id=agent, user_id=carrier.user_id)
-            if carrier.session_key or not is_named:
-                profile.hear(stamp, session_key=carrier.session_key, workspace=carrier.workspace)
+            profile.hear(
+                stamp,
+                session_key=carrier.session_key,
+                workspace=carrier.workspace if carrier.session_key or not is_named else None,
+                agent_id=carrier.extras.get(AGENT_ID) or carrier.agent_name,
+                user_id=carrier.user_id,
+            )
             profile.hear_metadata(stamp, carrier.extras.get(METADATA) or {})
         row: Row = {"session_id": session_id} | profile.columns()
         row["created_at"], row["last_seen_at"] = extent
@@ -236,4 +248,4 @@ class Settlement:
 
 def _precedence(final: Final) -> tuple[bool, int, str]:
     values = final.said.values
-    return (values.operation_type in AGGREGATES, values.timestamp, final.operation_id)
+    return precedence(values.operation_type, values.timestamp, final.operation_id)

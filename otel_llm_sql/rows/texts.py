@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from otel_llm_sql.records import JsonValue, Message
-from otel_llm_sql.rows.identity import digest_of_text, digest_text, key_within, message_digests, session_prefix
+from otel_llm_sql.rows.identity import digest_of_text, digest_text, message_digests, session_prefix
 from otel_llm_sql.rows.known import Known, Row
 
 _FIELDS = ("role", "content", "parts", "tool_call_id", "tool_name")
@@ -47,8 +47,7 @@ class Texts:
         places: dict[str, str] = {}
         for row in old:
             ids = row["message_ids"] or ()
-            digests = message_digests([key_within(text) for text in ids])
-            places.update((text, d) for text, d in zip(ids, digests, strict=True) if d in missing)
+            places.update((text, d) for text, d in zip(ids, message_digests(ids), strict=True) if d in missing)
         for row in known.messages(places):
             self.messages[places[row["message_id"]]] = Message(**{name: row[name] for name in _FIELDS})
 

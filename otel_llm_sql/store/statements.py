@@ -42,11 +42,17 @@ def _insert(
     if not rows:
         return
     insert = dialect.insert.get(connection.dialect.driver) or dialect.insert[None]
-    if not insert.typed:
-        moment = dialect.moment
-        for at in (at for at, name in enumerate(columns) if name in TIMES):
-            rows = [(*row[:at], moment(row[at]), *row[at + 1 :]) for row in rows]
+    moments = [at for at, name in enumerate(columns) if name in TIMES]
+    if moments and not insert.typed:
+        rows = [_values(dialect, row, moments) for row in rows]
     insert.run(connection, table, columns, rows)
+
+
+def _values(dialect: Dialect, row: NewRow, moments: Iterable[int]) -> NewRow:
+    values = list(row)
+    for at in moments:
+        values[at] = dialect.moment(values[at])
+    return tuple(values)
 
 
 def _update(connection: sa.Connection, dialect: Dialect, table: str, rows: Rows) -> None:
