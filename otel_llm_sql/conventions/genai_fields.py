@@ -6,14 +6,13 @@ Sources: the registry of `opentelemetry-semantic-conventions` up to schema 1.44,
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from otel_llm_sql.conventions.clean import Cleaner
 from otel_llm_sql.conventions.json_text import parse
 from otel_llm_sql.conventions.providers import provider_name
 from otel_llm_sql.conventions.shared import context_fields
-from otel_llm_sql.conventions.table import Field, Findings, compiled, count, raw, seconds
+from otel_llm_sql.conventions.table import Field, Findings, closed, compiled, count, raw, seconds
 from otel_llm_sql.intake.signal import Signal
 from otel_llm_sql.records import AGGREGATES
 
@@ -21,21 +20,16 @@ PREFIXES = ("gen_ai.",)
 """What the attributes begin with by which a span or log record may be recognised."""
 
 
+@closed
 def _provider(cleaner: Cleaner, name: str, value: Any) -> str | None:
-    told = cleaner.bounded(name, value)
-    known = provider_name(told) if told else None
+    known = provider_name(cleaner.bounded(name, value) or "")
     return known[:255] if known else None
 
 
+@closed
 def _operation_type(cleaner: Cleaner, name: str, value: Any) -> str | None:
-    told = cleaner.bounded(name, value, 64)
-    return _operation_name(told) if told else None
-
-
-@lru_cache(1024)
-def _operation_name(told: str) -> str:
-    name = told.lower()[:64]
-    return _OPERATION_TYPES.get(name, name)
+    told = (cleaner.bounded(name, value, 64) or "").lower()[:64]
+    return _OPERATION_TYPES.get(told, told) or None
 
 
 def _cost(cleaner: Cleaner, name: str, value: Any) -> float | None:
@@ -53,12 +47,13 @@ def _reasons(cleaner: Cleaner, name: str, value: Any) -> list[str] | None:
             cleaner.note(name, "broken JSON")
     if not isinstance(value, (list, tuple)):
         value = (value,)
-    return [_word(word) for item in value if (word := cleaner.bounded(name, item, 64))] or None
+    return [reason for item in value if (reason := _reason(cleaner, name, item))] or None
 
 
-@lru_cache(1024)
-def _word(reason: str) -> str:
-    return reason.removeprefix("FinishReason.").lower() if reason.startswith("FinishReason.") else reason
+@closed
+def _reason(cleaner: Cleaner, name: str, value: Any) -> str | None:
+    word = cleaner.bounded(name, value, 64)
+    return word.removeprefix("FinishReason.").lower() if word and word.startswith("FinishReason.") else word
 
 
 def _tier(cleaner: Cleaner, name: str, value: Any) -> str | None:

@@ -20,7 +20,7 @@ Direction: TypeAlias = Literal["input", "output"]
 _ROLES = {"model": "assistant", "ai": "assistant", "human": "user", "function": "tool"}
 _SPEAKERS = frozenset({"system", "developer", "user", "assistant"})
 _PLAIN_KEYS = frozenset({"role", "parts", "content", "name", "finish_reason"})
-_OPENINGS = ("[", "{", '"')
+_OPENINGS = frozenset('[{"')
 _MESSAGE_KEYS = ("role", "parts", "tool_calls")
 
 
@@ -48,12 +48,12 @@ def read_messages(
     if value is None:
         return []
     role = role or ("user" if direction == "input" else "assistant")
-    if isinstance(value, (bytes, bytearray)):
-        value = value.decode("utf-8", "replace")
     if not isinstance(value, str):
-        return _sequence(cleaner, name, value, direction, role)
+        if not isinstance(value, (bytes, bytearray)):
+            return _sequence(cleaner, name, value, direction, role)
+        value = value.decode("utf-8", "replace")
     text = value if value.isascii() and "\0" not in value else cleaner.text(name, value)
-    if text.lstrip()[:1] not in _OPENINGS:
+    if text[:1] not in _OPENINGS and text.lstrip()[:1] not in _OPENINGS:
         return [Message(role, text, direction=direction)] if text else []
     try:
         return _parsed(cleaner, name, text, direction, role, conversation)
@@ -68,10 +68,13 @@ def _parsed(
     known, rest = ([], text) if conversation is None else histories.recall(conversation, text)
     cleaner.inexact = False
     items = parse(rest)
-    messages = known + _sequence(cleaner, name, items, direction, role)
+    messages = _sequence(cleaner, name, items, direction, role)
     if cleaner.inexact:
         return _sequence(cleaner, name, parse_exactly(text), direction, role)
-    if conversation is not None and not cleaner.repaired and _ends_with_message(items):
+    if conversation is None:
+        return messages
+    messages = known + messages
+    if not cleaner.repaired and _ends_with_message(items):
         histories.remember(conversation, text, messages)
     return messages
 
@@ -84,7 +87,7 @@ def _ends_with_message(items: Any) -> bool:
 def _sequence(cleaner: Cleaner, name: str, value: Any, direction: Direction, role: str) -> list[Message]:
     messages: list[Message] = []
     loose: list[Part] = []
-    for told in value if isinstance(value, (list, tuple)) else (value,):
+    for told in value if type(value) is list or isinstance(value, (list, tuple)) else (value,):
         if type(told) is dict and not loose:
             simple = _simple(cleaner, name, told, direction)
             if simple is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 _SPELLINGS: dict[str, tuple[str, ...]] = {
     "anthropic": ("anthropic.messages", "claude"),
     "aws.bedrock": ("aws", "bedrock", "aws_bedrock", "amazon_bedrock", "amazon.bedrock", "bedrock_converse"),
@@ -82,7 +80,6 @@ _FRAMEWORKS = frozenset(
 _NAMES = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
 
 
-@lru_cache(1024)
 def provider_name(value: str) -> str | None:
     """The provider by OpenTelemetry's name for it; unknown ones in lower case, None for a framework's name."""
     name = value.strip().lower()

@@ -88,9 +88,8 @@ def operation(signal: Signal, found: Findings) -> Operation:
     values, cleaner = found.values, found.cleaner
     if signal.kind == "span":
         _outcome(signal, found)
-        timestamp = _span_times(signal, found)
+        _latency(signal, found)
     else:
-        timestamp = _microseconds(signal, cleaner)
         values["event_time_ns"], values["status"] = signal.start_ns, "pending"
     _context(signal, found)
     if values.get("operation_type") in AGGREGATES:
@@ -109,7 +108,7 @@ def operation(signal: Signal, found: Findings) -> Operation:
         signal.parent_span_id,
         cleaner.bounded("span_name", signal.name),
         cleaner.bounded("scope_name", signal.scope_name),
-        timestamp,
+        _timestamp(signal, cleaner),
         **values,
     )
     if cleaner.repaired:
@@ -117,7 +116,7 @@ def operation(signal: Signal, found: Findings) -> Operation:
     return result
 
 
-def _microseconds(signal: Signal, cleaner: Cleaner) -> int:
+def _timestamp(signal: Signal, cleaner: Cleaner) -> int:
     timestamp = signal.start_ns // 1000
     if _FIRST_MICROSECOND <= timestamp <= _LAST_MICROSECOND:
         return timestamp
@@ -125,13 +124,14 @@ def _microseconds(signal: Signal, cleaner: Cleaner) -> int:
     return min(max(timestamp, _FIRST_MICROSECOND), _LAST_MICROSECOND)
 
 
-def _span_times(signal: Signal, found: Findings) -> int:
-    if signal.end_ns:
-        nanoseconds = signal.end_ns - signal.start_ns
-        if nanoseconds < 0:
-            found.cleaner.note("latency_ms", f"the span ends {-nanoseconds} ns before it starts")
-        found.values["latency_ms"] = found.cleaner.count("latency_ms", max(nanoseconds, 0) // 1_000_000)
-    return _microseconds(signal, found.cleaner)
+def _latency(signal: Signal, found: Findings) -> None:
+    if not signal.end_ns:
+        return
+    nanoseconds = signal.end_ns - signal.start_ns
+    if nanoseconds < 0:
+        found.cleaner.note("latency_ms", f"the span ends {-nanoseconds} ns before it starts")
+        nanoseconds = 0
+    found.values["latency_ms"] = found.cleaner.count("latency_ms", nanoseconds // 1_000_000)
 
 
 def _outcome(signal: Signal, found: Findings) -> None:

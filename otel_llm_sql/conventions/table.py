@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 from otel_llm_sql.conventions.clean import Cleaner
 from otel_llm_sql.records import OWN
 
+_OWN_LENGTH = len(OWN)
+_REMEMBERED = 1024
 _SCALARS = frozenset({str, int, float, bool})
 
 Read: TypeAlias = Callable[[Cleaner, str, Any], Any]
@@ -68,7 +70,7 @@ class Findings:
         for name, value in attributes.items():
             entry = find(name)
             if entry is None:
-                if type(name) is str and name.isascii() and "\0" not in name and name[: len(OWN)] != OWN:
+                if type(name) is str and name.isascii() and "\0" not in name and name[:_OWN_LENGTH] != OWN:
                     extras[name] = clean(name, value, 2)
                 else:
                     self._unusual(name, value)
@@ -90,9 +92,8 @@ class Findings:
         if type(name) is str and name.isascii() and "\0" not in name:
             self.extras[f"attribute.{name}"] = self.cleaner.json(name, value, 2)
         else:
-            self.extras[self.cleaner.text("attribute names", str(name))] = self.cleaner.json(
-                "attribute names", value, 2
-            )
+            kept = self.cleaner.json("attribute names", value, 2)
+            self.extras[self.cleaner.text("attribute names", str(name))] = kept
 
     def _take_again(self, name: str, value: Any, entry: Entry) -> None:
         """Another spelling of a field that was found before: the better one stands, the other is kept if it differs."""
@@ -127,6 +128,27 @@ class Findings:
                 del self.values[field]
                 name, value, _ = self.sources[field]
                 self.put(name, value)
+
+
+def closed(read: Read) -> Read:
+    """Remember what texts say, for attributes whose values come from a small set.
+
+    Args:
+        read: what it says may depend on the value alone; texts that had to be repaired are read each time.
+    """
+    known: dict[str, Any] = {}
+
+    def remembered(cleaner: Cleaner, name: str, value: Any) -> Any:
+        if type(value) is not str:
+            return read(cleaner, name, value)
+        said = known.get(value)
+        if said is None:
+            said = read(cleaner, name, value)
+            if said is not None and len(known) < _REMEMBERED and not cleaner.repaired:
+                known[value] = said
+        return said
+
+    return remembered
 
 
 text = Cleaner.bounded
