@@ -7,24 +7,13 @@ from typing import Any
 from otel_llm_sql.conventions.clean import Cleaner, as_text
 from otel_llm_sql.conventions.table import Field, Findings, compiled, text
 from otel_llm_sql.intake.signal import Signal, SpanEvent
-from otel_llm_sql.records import AGGREGATES, NAME_LENGTH, REPAIRED, Operation, bounded_key
+from otel_llm_sql.records import AGGREGATES, NAME_LENGTH, ONLY_OF_CALLS, REPAIRED, Operation, bounded_key
 
 PREFIX = "llm_sql."
 """Attributes that `otel_llm_sql.session()` sets; what they say wins over everything an instrumentation says."""
 
 _FIRST_MICROSECOND = -62_135_596_800_000_000
 _LAST_MICROSECOND = 253_402_300_799_999_999
-_NOT_OF_AGGREGATES = (
-    "provider",
-    "request_model",
-    "model",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_output_tokens",
-    "cost",
-)
 
 
 def _object(cleaner: Cleaner, name: str, value: Any) -> dict[str, Any] | None:
@@ -93,7 +82,7 @@ def operation(signal: Signal, found: Findings) -> Operation:
         values["event_time_ns"], values["status"] = signal.start_ns, "pending"
     _context(signal, found)
     if values.get("operation_type") in AGGREGATES:
-        found.give_back(_NOT_OF_AGGREGATES)
+        found.give_back(ONLY_OF_CALLS)
     elif "model" not in values and "request_model" in values:
         values["model"] = values["request_model"]
     if "cost" in values:
