@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
-from otel_llm_sql.records import AGENT_ID, AGGREGATES, DEFINITIONS, METADATA, JsonValue, Message, Operation
+from otel_llm_sql.records import AGENT_ID, AGGREGATES, DEFINITIONS, METADATA, JsonValue, Operation
 from otel_llm_sql.rows.identity import (
     definitions_digest,
     digest_of_text,
@@ -123,7 +123,9 @@ def fact_of(operation: Operation, texts: Texts) -> Fact:
     digests = []
     known = texts.messages
     for message in operation.messages:
-        digest = message.digest or _digest(message)
+        digest = message.digest
+        if digest is None:
+            digest = message.digest = message_digest(message.role, message.content, message.parts)
         digests.append(digest)
         if digest not in known:
             known[digest] = message
@@ -150,11 +152,6 @@ def fact_of(operation: Operation, texts: Texts) -> Fact:
     if operation.source == "event":
         fact.order = _order(operation)
     return fact
-
-
-def _digest(message: Message) -> str:
-    digest = message.digest = message_digest(message.role, message.content, message.parts)
-    return digest
 
 
 def _order(operation: Operation) -> tuple[int, int]:

@@ -100,14 +100,11 @@ class Resolution:
             self.kept[SpanKey(row["trace_id"], row["span_id"])] = row
 
     def _near(self) -> set[SpanKey]:
-        """Known spans whose reading may change: the new ones' own, those around them, and their siblings."""
+        """Known spans whose reading may change: the new ones' own, those around them, and what is inside of these."""
         above = {(k.trace_id, p) for k in self.new if (p := self._parent(k))}
-        near = set()
-        for key, row in self.kept.items():
-            parent = (key.trace_id, row["parent_span_id"])
-            if key in self.new or key in above or parent in self.new or parent in above:
-                near.add(key)
-        return near
+        # As long as nothing is known of the span around them, siblings do not depend on each other.
+        outer = self.new.keys() | (above & self.kept.keys())
+        return {key for key, row in self.kept.items() if key in outer or (key.trace_id, row["parent_span_id"]) in outer}
 
     def _parent(self, key: SpanKey) -> str | None:
         span = self.new[key].span
