@@ -422,6 +422,16 @@ def test_any_value_is_read(value: Any) -> None:
     assert all(isinstance(message, Message) for message in read(value))
 
 
+@pytest.mark.parametrize("more", [{}, {"type": "strange", "id": {"not": "text"}}])
+def test_a_tool_call_without_an_id_is_read(more: dict[str, Any]) -> None:
+    """Ollama names no ids; and an id that is no text is no reason to lose the message."""
+    call = {"function": {"name": "f", "arguments": {"city": "Paris"}}, **more}
+    message = one({"role": "assistant", "content": "", "tool_calls": [call, call]})
+    assert message.parts is not None
+    assert len(message.parts) == 2
+    assert "Paris" in str(message.parts[0])
+
+
 def test_long_names_are_cut() -> None:
     """Roles, ids and names fit their columns."""
     message = one({"role": "r" * 100, "content": "x"})

@@ -179,9 +179,9 @@ def _more_parts(cleaner: Cleaner, name: str, raw: Mapping[str, Any], parts: list
         parts = [*parts, {"type": "text", "content": cleaner.text(name, refusal)}]
     calls = raw.get("tool_calls")
     if isinstance(calls, (list, tuple)) and calls:
-        known = {part.get("id") for part in parts if part["type"] == "tool_call"}
+        known = [part["id"] for part in parts if part["type"] == "tool_call" and "id" in part]
         read = [read_part(cleaner, name, {"type": "function", **call}) for call in calls if isinstance(call, Mapping)]
-        parts = [*parts, *(call for call in read if call and call.get("id", call) not in known)]
+        parts = [*parts, *(call for call in read if call and call.get("id") not in known)]
     return parts
 
 
