@@ -32,7 +32,22 @@ OTEL_EXPORTER_LLM_SQL_CAPTURE_CONTENT = "OTEL_EXPORTER_LLM_SQL_CAPTURE_CONTENT"
 """
 .. envvar:: OTEL_EXPORTER_LLM_SQL_CAPTURE_CONTENT
 
-`false` stores messages without their content. Default: `true`.
+`true` stores what messages say; `false` does not; `hash` stores a hash of each text in its place; `redacted` stores
+texts without personal data and secrets. Default: `true`.
+"""
+
+OTEL_EXPORTER_LLM_SQL_HASH_KEY = "OTEL_EXPORTER_LLM_SQL_HASH_KEY"
+"""
+.. envvar:: OTEL_EXPORTER_LLM_SQL_HASH_KEY
+
+A secret: with it the hashes of `CAPTURE_CONTENT=hash` are HMACs, from which short texts cannot be guessed.
+"""
+
+OTEL_EXPORTER_LLM_SQL_REDACT_PATTERNS = "OTEL_EXPORTER_LLM_SQL_REDACT_PATTERNS"
+"""
+.. envvar:: OTEL_EXPORTER_LLM_SQL_REDACT_PATTERNS
+
+A regular expression, or a JSON list of them, for what `CAPTURE_CONTENT=redacted` replaces beside what it knows.
 """
 
 OTEL_EXPORTER_LLM_SQL_WORKSPACE = "OTEL_EXPORTER_LLM_SQL_WORKSPACE"

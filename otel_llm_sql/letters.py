@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
 import orjson
 
 from otel_llm_sql.conventions.clean import Cleaner
+from otel_llm_sql.conventions.content import ContentPolicy
 from otel_llm_sql.intake.signal import Signal
 from otel_llm_sql.records import Operation
 from otel_llm_sql.rows.identity import hash128, uuid_text
@@ -16,25 +18,31 @@ from otel_llm_sql.spool import operation_json
 from otel_llm_sql.store.writer import Letter
 
 
-def letter_of_signal(signal: Signal, reason: str, *, capture_content: bool) -> Letter:
+def letter_of_signal(signal: Signal, reason: str, policy: ContentPolicy) -> Letter:
     """The dead letter of a signal that could not be read, or belongs nowhere.
 
     Args:
         signal: what could not be stored.
         reason: why, in words without content.
-        capture_content: False keeps only the names of attributes, as their values may be content.
+        policy: what is kept of the values of attributes, as they may be content. Their names are always kept.
     """
     fields: dict[str, Any] = {f.name: getattr(signal, f.name) for f in dataclass_fields(signal)}
-    fields["events"] = [{"name": e.name, "time_ns": e.time_ns, "attributes": e.attributes} for e in signal.events]
-    if not capture_content:
-        fields["body"] = None
-        fields["attributes"] = dict.fromkeys(signal.attributes)
-        fields["events"] = [{"name": event.name, "time_ns": event.time_ns} for event in signal.events]
+    fields["attributes"] = _kept(signal.attributes, policy)
+    fields["events"] = [
+        {"name": event.name, "time_ns": event.time_ns, "attributes": _kept(event.attributes, policy)}
+        for event in signal.events
+    ]
+    fields["body"] = policy.raw(signal.body)
+    fields["status_message"] = policy.error(signal.status_message)
     return _letter(orjson.dumps(Cleaner().json("payload", fields), option=orjson.OPT_SORT_KEYS), reason)
 
 
+def _kept(attributes: Mapping[str, Any], policy: ContentPolicy) -> dict[str, Any]:
+    return {name: policy.raw(value) for name, value in attributes.items()}
+
+
 def letter_of_operation(operation: Operation, reason: str) -> Letter:
-    """The dead letter of an operation that could not be stored; arguments as for `letter_of_signal`."""
+    """The dead letter of an operation that could not be stored."""
     return _letter(operation_json(operation), reason)
 
 

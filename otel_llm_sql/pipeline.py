@@ -14,7 +14,7 @@ from contextlib import suppress
 from weakref import WeakSet
 
 from otel_llm_sql.backlog import Backlog
-from otel_llm_sql.conventions import read, without_content
+from otel_llm_sql.conventions import content, read
 from otel_llm_sql.errors import DatabaseUnavailableError, SchemaError, StoreError
 from otel_llm_sql.intake.signal import Signal
 from otel_llm_sql.letters import letter_of_operation, letter_of_signal
@@ -32,7 +32,6 @@ _SPOOL = 10
 
 _RETRY_FIRST, _RETRY_LAST = 1.0, 30.0
 """Seconds between two tries of what is kept."""
-
 
 _alive: WeakSet[Pipeline] = WeakSet()
 
@@ -55,6 +54,7 @@ class Pipeline:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._prices = Prices(settings.prices)
+        self._content = content.policy(settings.capture_content, settings.hash_key, settings.redact_patterns)
         self._writer = Writer(settings)
         self._spool = Spool(spool_directory(settings), settings.url, _SPOOL * settings.backlog_bytes)
         self._start()
@@ -136,6 +136,8 @@ class Pipeline:
     def _replay(self, deadline: float) -> int:
         count, self._spool_read = 0, True
         for path, operations in self._spool.read():
+            for operation in operations:  # the process that left them may have had other settings
+                self._content.apply(operation)
             self._store(operations, [], deadline)
             if path.suffix == ".jsonl":
                 path.unlink(missing_ok=True)
@@ -201,8 +203,7 @@ class Pipeline:
             if operation is None:
                 self.ignored += 1
                 return None
-            if not self._settings.capture_content:
-                without_content(operation)
+            self._content.apply(operation)
             if operation.workspace is None:
                 operation.workspace = self._settings.workspace
             self._prices.price(operation)
@@ -216,9 +217,9 @@ class Pipeline:
 
     def _letter(self, signal: Signal, reason: str) -> Letter:
         try:
-            return letter_of_signal(signal, reason, capture_content=self._settings.capture_content)
+            return letter_of_signal(signal, reason, self._content)
         except Exception:  # noqa: BLE001 - what cannot be read may not be writable either: then its names have to do
-            return letter_of_signal(signal, reason, capture_content=False)
+            return letter_of_signal(signal, reason, content.NOTHING)
 
     def _write(self, operations: Sequence[Operation], letters: list[Letter], deadline: float) -> None:
         """Hops three and four: operations become rows, committed; a row that is refused is found by halving."""

@@ -5,6 +5,7 @@ Nothing here opens, creates or imports a database. No message shows a password.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from otel_llm_sql import environment_variables as variables
 from otel_llm_sql.errors import SettingsError
@@ -32,7 +33,10 @@ class Settings:
         url: database URL for writing and for sync queries, as given; it may hold pool settings in its query string.
         async_url: database URL for async queries, as given; None for the database of `url`.
         schema: PostgreSQL schema that holds the tables, None for the connection's default.
-        capture_content: False stores messages without their content.
+        capture_content: True stores what messages say; False does not; `hash` stores hashes in its place; `redacted`
+            stores it without personal data and secrets.
+        hash_key: with it, hashes are HMACs: short texts can be guessed from hashes without a key. Never shown.
+        redact_patterns: regular expressions for what is redacted beside what we know.
         workspace: workspace for sessions whose telemetry names none.
         prices: path of a file with the user's own prices, None for the catalogue alone.
         timeout: seconds one export may take, retries included.
@@ -45,17 +49,19 @@ class Settings:
     url: str
     async_url: str | None = None
     schema: str | None = None
-    capture_content: bool = True
+    capture_content: bool | Literal["hash", "redacted"] = True
     workspace: str | None = None
     prices: str | None = None
     timeout: float = 10.0
     backlog_bytes: int = 64 * 1024 * 1024
     query_timeout: float = 60.0
     spool: str | None = None
+    hash_key: str | None = None
+    redact_patterns: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         shown = ((name, getattr(self, name)) for name in self.__slots__)
-        texts = (f"{name}={mask(value) if name.endswith('url') and value else value!r}" for name, value in shown)
+        texts = (f"{name}={_SHOWN.get(name, repr)(value) if value else repr(value)}" for name, value in shown)
         return f"Settings({', '.join(texts)})"
 
 
@@ -178,11 +184,38 @@ def _schema(setting: str, value: Any) -> str:
     return text
 
 
-def _switch(setting: str, value: Any) -> bool:
-    spelled = _SWITCH.get(str(value).strip().lower())
+def _capture(setting: str, value: Any) -> bool | str:
+    spelled = _CAPTURE.get(str(value).strip().lower())
     if spelled is None:
-        raise _wrong(setting, value, "true or false")
+        raise _wrong(setting, value, "true, false, hash or redacted")
     return spelled
+
+
+def _secret(setting: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise SettingsError(f"{setting}: what was given is not shown, it may be a secret; allowed: text")
+    return value
+
+
+def _expressions(setting: str, value: Any) -> tuple[str, ...]:
+    given = _listed(value) if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(item, str) for item in given):
+        raise _wrong(setting, value, "a regular expression, or a (JSON) list of them")
+    for expression in given:
+        try:
+            re.compile(expression)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise _wrong(setting, expression, f"a regular expression ({error})") from None
+    return tuple(given)
+
+
+def _listed(text: str) -> list[Any]:
+    """The items of a JSON list; `[A-Z]{3}` begins like one and is an expression."""
+    try:
+        items = json.loads(text)
+    except ValueError:
+        return [text]
+    return items if isinstance(items, list) else [text]
 
 
 def _seconds(setting: str, value: Any) -> float:
@@ -202,18 +235,22 @@ def _bytes(setting: str, value: Any) -> int:
 
 
 _SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_CAPTURE: Mapping[str, bool | str] = {**_SWITCH, "hash": "hash", "redacted": "redacted"}
+_SHOWN: Mapping[str, Callable[[str], str]] = {"url": mask, "async_url": mask, "hash_key": lambda _: "***"}
 
 _SETTINGS: Mapping[str, Callable[[str, Any], Any]] = {
     "url": _url,
     "async_url": _url,
     "schema": _schema,
-    "capture_content": _switch,
+    "capture_content": _capture,
     "workspace": _bounded,
     "prices": _text,
     "timeout": _seconds,
     "backlog_bytes": _bytes,
     "query_timeout": _seconds,
     "spool": _text,
+    "hash_key": _secret,
+    "redact_patterns": _expressions,
 }
 _URLS = {"url", "async_url"}
 _ALIASES = {"db_uri": "url", "async_db_uri": "async_url"}

@@ -34,10 +34,12 @@ def test_every_setting_has_an_environment_variable(monkeypatch: pytest.MonkeyPat
     """All fields can be set from the environment, where values are text."""
     given = {"URL": "sqlite:///a.db", "ASYNC_URL": "sqlite+aiosqlite:///a.db", "SCHEMA": "telemetry", "TIMEOUT": "2.5"}
     given |= {"CAPTURE_CONTENT": "False", "WORKSPACE": "shop", "PRICES": "p.json", "BACKLOG_BYTES": "0"}
-    for name, value in (given | {"QUERY_TIMEOUT": "7"}).items():
+    given |= {"QUERY_TIMEOUT": "7", "HASH_KEY": SECRET, "REDACT_PATTERNS": "[A-Z]{3}-\\d+", "SPOOL": "off"}
+    for name, value in given.items():
         monkeypatch.setenv(f"OTEL_EXPORTER_LLM_SQL_{name}", value)
     expected = Settings(*("sqlite:///a.db", "sqlite+aiosqlite:///a.db", "telemetry"), capture_content=False)
     rest = {"workspace": "shop", "prices": "p.json", "timeout": 2.5, "backlog_bytes": 0, "query_timeout": 7.0}
+    rest |= {"hash_key": SECRET, "redact_patterns": ("[A-Z]{3}-\\d+",), "spool": "off"}
     assert load() == Settings(**({name: getattr(expected, name) for name in Settings.__slots__} | rest))
 
 
@@ -139,7 +141,10 @@ def test_without_a_home_the_message_says_what_to_set(monkeypatch: pytest.MonkeyP
         ("backlog_bytes", "64MB", "whole number of bytes"),
         ("backlog_bytes", -1, "0 or more"),
         ("backlog_bytes", True, "whole number"),
-        ("capture_content", "perhaps", "true or false"),
+        ("capture_content", "perhaps", "true, false, hash or redacted"),
+        ("redact_patterns", 7, "a regular expression, or a (JSON) list of them"),
+        ("redact_patterns", ["a", 7], "(JSON) list"),
+        ("redact_patterns", "(?P<a", "a regular expression (missing >"),
         ("workspace", {"name": "x"}, "text"),
         ("schema", "x" * 64, "63 bytes"),
     ],
@@ -190,6 +195,42 @@ def test_settings_show_no_password() -> None:
 def test_mask(url: str, shown: str) -> None:
     """Credentials and secrets in the query string are hidden, whatever characters they hold."""
     assert mask(url) == shown
+
+
+@pytest.mark.parametrize("mode", ["hash", "Redacted", " FALSE "])
+def test_content_has_four_modes(mode: str) -> None:
+    """Beside true and false there are two words, in any case."""
+    assert load(url="sqlite://", capture_content=mode).capture_content in ("hash", "redacted", False)
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (r"\bEMP-\d+", (r"\bEMP-\d+",)),
+        ("[A-Z]{3}", ("[A-Z]{3}",)),
+        ("7", ("7",)),
+        (r'["a\\d", "b"]', (r"a\d", "b")),
+        (["a", "b"], ("a", "b")),
+    ],
+)
+def test_patterns_are_one_or_a_list(given: Any, read: tuple[str, ...]) -> None:
+    """One expression, a JSON list of them, or the list of a YAML file."""
+    assert load(url="sqlite://", redact_patterns=given).redact_patterns == read
+
+
+def test_the_wrong_expression_among_several_is_named() -> None:
+    """Of a list, the message shows the one that is wrong."""
+    with pytest.raises(SettingsError, match=r"^redact_patterns: '\(\[' was given; .*unterminated"):
+        load(url="sqlite://", redact_patterns='["fine", "(["]')
+
+
+def test_the_hash_key_is_never_shown() -> None:
+    """Neither by the settings nor by the message about a wrong one."""
+    settings = load(url="sqlite://", hash_key=SECRET)
+    assert (settings.hash_key, SECRET in repr(settings)) == (SECRET, False)
+    with pytest.raises(SettingsError, match=r"^hash_key: .* is not shown") as raised:
+        load(url="sqlite://", hash_key=[SECRET])
+    assert SECRET not in str(raised.value)
 
 
 def test_a_url_object_keeps_its_password() -> None:
