@@ -1,12 +1,13 @@
-"""What attribute names mean: a Signal becomes an Operation, in the words of the first vocabulary that recognises it.
+"""What attribute names mean: a Signal becomes an Operation, in the words of the most specific vocabulary it speaks.
 
-What `read` returns can be stored as it stands. A new vocabulary is one module (`read`, `PREFIXES`, `EVENT_NAMES`) and
-one line in `VOCABULARIES`.
+What `read` returns can be stored as it stands. A new vocabulary is one module (`Vocabulary`) and one line in
+`VOCABULARIES`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Protocol, cast
 
 from otel_llm_sql.conventions import genai, genai_events
@@ -23,10 +24,14 @@ class Vocabulary(Protocol):
     Attributes:
         PREFIXES: what names of its attributes begin with; a signal without any is not looked at further.
         EVENT_NAMES: its events, for signals that are recognised by an event's name alone.
+        MARKS: attributes of which one is enough to know that a signal speaks this vocabulary.
+        SCOPES: what the names of instrumentations begin with that speak it without a mark.
     """
 
     PREFIXES: tuple[str, ...]
     EVENT_NAMES: frozenset[str]
+    MARKS: frozenset[str]
+    SCOPES: tuple[str, ...]
 
     def read(self, signal: Signal) -> Operation | None:
         """The operation the signal tells of, None where the vocabulary does not recognise it."""
@@ -39,10 +44,11 @@ VOCABULARIES = cast(
         genai,
     ),
 )
-"""Tried in this order: the first that recognises a signal wins."""
+"""The most specific first: of a span that speaks two of them, the first tells what the second means."""
 
 _PREFIXES = (PREFIX, *{prefix: None for vocabulary in VOCABULARIES for prefix in vocabulary.PREFIXES})
 _EVENT_NAMES = frozenset(name for vocabulary in VOCABULARIES for name in vocabulary.EVENT_NAMES)
+_MARKS = {mark: rank for rank, vocabulary in reversed([*enumerate(VOCABULARIES)]) for mark in vocabulary.MARKS}
 
 
 def read(signal: Signal) -> Operation | None:
@@ -54,11 +60,24 @@ def read(signal: Signal) -> Operation | None:
     Returns:
         A storable Operation, None for a signal that is not about GenAI.
     """
-    for vocabulary in VOCABULARIES:
-        operation = vocabulary.read(signal)
+    # One operation on two sets: asking every vocabulary in turn would take longer than reading the span.
+    marks = _MARKS.keys() & signal.attributes.keys()
+    for rank in _order(frozenset(map(_MARKS.__getitem__, marks)), signal.scope_name or ""):
+        operation = VOCABULARIES[rank].read(signal)
         if operation is not None:
             return operation
     return None
+
+
+@lru_cache(maxsize=4096)
+def _order(marked: frozenset[int], scope: str) -> tuple[int, ...]:
+    """Ranks of all vocabularies: those that a signal is known to speak, then OpenTelemetry's, then the others."""
+
+    def precedence(rank: int) -> tuple[bool, bool, int]:
+        speaks = rank in marked or scope.startswith(VOCABULARIES[rank].SCOPES)
+        return (not speaks, VOCABULARIES[rank] not in (genai_events, genai), rank)
+
+    return tuple(sorted(range(len(VOCABULARIES)), key=precedence))
 
 
 def may_be_genai(attributes: Iterable[str], events: Iterable[str] = ()) -> bool:

@@ -13,12 +13,15 @@ from otel_llm_sql.conventions.table import Findings
 from otel_llm_sql.intake.signal import Signal, SpanEvent
 from otel_llm_sql.records import Message, Operation
 
+MARKS: frozenset[str] = frozenset()
+SCOPES: tuple[str, ...] = ()
 
-def read(signal: Signal) -> Operation | None:
+
+def read(signal: Signal, *, capture_media: bool = False) -> Operation | None:
     """The operation a span tells of; None for logs, and for spans on which nothing is about a GenAI operation."""
     if signal.kind != "span":
         return None
-    found = Findings(Cleaner())
+    found = Findings(Cleaner(capture_media=capture_media))
     found.collect(signal.attributes, TABLE)
     told = _events(signal, found) if signal.events else []
     if not told and not recognised(found):
@@ -60,4 +63,4 @@ def _kept(cleaner: Cleaner, event: SpanEvent) -> Any:
     return cleaner.json("events", {key: value for key, value in kept.items() if value}, 3)
 
 
-__all__ = ["EVENT_NAMES", "PREFIXES", "read"]
+__all__ = ["EVENT_NAMES", "MARKS", "PREFIXES", "SCOPES", "read"]

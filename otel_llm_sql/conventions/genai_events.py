@@ -38,33 +38,35 @@ WHOLE_EVENTS: dict[str, tuple[str, Literal["input", "output"]]] = {
 """Span events of the first conventions (1.26): the attribute that holds all messages of one direction."""
 
 PREFIXES = ("gen_ai.",)
+MARKS: frozenset[str] = frozenset()
+SCOPES: tuple[str, ...] = ()
 EVENT_NAMES = frozenset({DETAILS, *MESSAGE_EVENTS, *WHOLE_EVENTS})
 
 _CONTENT_ATTRIBUTES = ("gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions")
 _TELLS_RESULTS_TWICE = "opentelemetry.instrumentation.botocore"
 
 
-def read(signal: Signal) -> Operation | None:
+def read(signal: Signal, *, capture_media: bool = False) -> Operation | None:
     """The operation an event tells of; it is `pending` until its span arrives. None for spans and other log records."""
     if signal.kind != "log":
         return None
     if signal.name in MESSAGE_EVENTS:
-        return _message_event(signal)
+        return _message_event(signal, Cleaner(capture_media=capture_media))
     if signal.name == DETAILS or any(name in signal.attributes for name in _CONTENT_ATTRIBUTES):
-        return _details_event(signal)
+        return _details_event(signal, Cleaner(capture_media=capture_media))
     return None
 
 
-def _details_event(signal: Signal) -> Operation:
-    found = Findings(Cleaner())
+def _details_event(signal: Signal, cleaner: Cleaner) -> Operation:
+    found = Findings(cleaner)
     found.collect(signal.attributes, TABLE)
     if isinstance(signal.body, Mapping):
         found.collect(signal.body, TABLE)
     return _operation(signal, found, [])
 
 
-def _message_event(signal: Signal) -> Operation:
-    found = Findings(Cleaner())
+def _message_event(signal: Signal, cleaner: Cleaner) -> Operation:
+    found = Findings(cleaner)
     found.collect(signal.attributes, TABLE)
     content = signal.body if signal.body is not None else found.extras.pop("gen_ai.event.content", None)
     messages = _told(found.cleaner, signal.name, _opened(content))

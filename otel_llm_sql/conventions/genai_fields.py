@@ -84,7 +84,7 @@ _OPERATION_TYPES = {
 _USAGE = "gen_ai.usage."
 _DETAILS = "gen_ai.usage.details."
 
-TABLE = compiled(
+FIELDS = (
     *context_fields(
         request_model=("gen_ai.request.model",),
         model=("gen_ai.response.model",),
@@ -165,6 +165,9 @@ TABLE = compiled(
     # pydantic-ai tells the whole conversation on each run of an agent: in `extras` it would be stored once per turn.
     Field("conversation", raw, ("pydantic_ai.all_messages", "all_messages_events")),
 )
+"""OpenTelemetry's fields; a vocabulary whose spans speak this one too puts its own before or after them."""
+
+TABLE = compiled(*FIELDS)
 
 _WEAK = ("gen_ai.agent.", "gen_ai.conversation.", "gen_ai.workflow.", "gen_ai.task.", "gen_ai.prompt.")
 _CONTEXT = frozenset({field.name for field in context_fields()} | {"cost"})
@@ -236,4 +239,4 @@ def _add_cached(found: Findings) -> None:
         values["input_tokens"] = found.cleaner.count(name, values["input_tokens"] + cached)
 
 
-__all__ = ["PREFIXES", "TABLE", "apply_rules", "recognised"]
+__all__ = ["FIELDS", "PREFIXES", "TABLE", "apply_rules", "recognised"]

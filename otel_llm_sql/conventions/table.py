@@ -38,12 +38,18 @@ Table: TypeAlias = Mapping[str, Entry]
 
 
 def compiled(*fields: Field) -> Table:
-    """Attribute -> what it says."""
-    return {
-        spelling: (field.name, rank, field.read, field.keep)
-        for field in fields
-        for rank, spelling in enumerate(field.spellings)
-    }
+    """Attribute -> what it says.
+
+    Args:
+        *fields: one may be told more than once, read in different ways: what is told first is the most trustworthy.
+    """
+    table: dict[str, Entry] = {}
+    ranks: dict[str, int] = {}
+    for field in fields:
+        for spelling in field.spellings:
+            rank = ranks[field.name] = ranks.get(field.name, -1) + 1
+            table.setdefault(spelling, (field.name, rank, field.read, field.keep))
+    return table
 
 
 class Findings:
