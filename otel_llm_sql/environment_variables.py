@@ -50,6 +50,13 @@ OTEL_EXPORTER_LLM_SQL_REDACT_PATTERNS = "OTEL_EXPORTER_LLM_SQL_REDACT_PATTERNS"
 A regular expression, or a JSON list of them, for what `CAPTURE_CONTENT=redacted` replaces beside what it knows.
 """
 
+OTEL_EXPORTER_LLM_SQL_CAPTURE_MEDIA = "OTEL_EXPORTER_LLM_SQL_CAPTURE_MEDIA"
+"""
+.. envvar:: OTEL_EXPORTER_LLM_SQL_CAPTURE_MEDIA
+
+`true` keeps the bytes of inline images, audio and files beside their size and SHA-256. Default: `false`.
+"""
+
 OTEL_EXPORTER_LLM_SQL_WORKSPACE = "OTEL_EXPORTER_LLM_SQL_WORKSPACE"
 """
 .. envvar:: OTEL_EXPORTER_LLM_SQL_WORKSPACE

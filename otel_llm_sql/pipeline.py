@@ -199,7 +199,7 @@ class Pipeline:
     def _read(self, signal: Signal, letters: list[Letter]) -> Operation | None:
         """Hops one and two: a signal becomes a priced operation."""
         try:
-            operation = read(signal)
+            operation = read(signal, capture_media=self._settings.capture_media)
             if operation is None:
                 self.ignored += 1
                 return None

@@ -36,6 +36,7 @@ class Settings:
         capture_content: True stores what messages say; False does not; `hash` stores hashes in its place; `redacted`
             stores it without personal data and secrets.
         hash_key: with it, hashes are HMACs: short texts can be guessed from hashes without a key. Never shown.
+        capture_media: True keeps the bytes of inline images, audio and files beside their size and SHA-256.
         redact_patterns: regular expressions for what is redacted beside what we know.
         workspace: workspace for sessions whose telemetry names none.
         prices: path of a file with the user's own prices, None for the catalogue alone.
@@ -58,6 +59,7 @@ class Settings:
     spool: str | None = None
     hash_key: str | None = None
     redact_patterns: tuple[str, ...] = ()
+    capture_media: bool = False
 
     def __repr__(self) -> str:
         shown = ((name, getattr(self, name)) for name in self.__slots__)
@@ -184,6 +186,13 @@ def _schema(setting: str, value: Any) -> str:
     return text
 
 
+def _switch(setting: str, value: Any) -> bool:
+    spelled = _SWITCH.get(str(value).strip().lower())
+    if spelled is None:
+        raise _wrong(setting, value, "true or false")
+    return spelled
+
+
 def _capture(setting: str, value: Any) -> bool | str:
     spelled = _CAPTURE.get(str(value).strip().lower())
     if spelled is None:
@@ -251,6 +260,7 @@ _SETTINGS: Mapping[str, Callable[[str, Any], Any]] = {
     "spool": _text,
     "hash_key": _secret,
     "redact_patterns": _expressions,
+    "capture_media": _switch,
 }
 _URLS = {"url", "async_url"}
 _ALIASES = {"db_uri": "url", "async_db_uri": "async_url"}

@@ -34,12 +34,18 @@ def test_every_setting_has_an_environment_variable(monkeypatch: pytest.MonkeyPat
     """All fields can be set from the environment, where values are text."""
     given = {"URL": "sqlite:///a.db", "ASYNC_URL": "sqlite+aiosqlite:///a.db", "SCHEMA": "telemetry", "TIMEOUT": "2.5"}
     given |= {"CAPTURE_CONTENT": "False", "WORKSPACE": "shop", "PRICES": "p.json", "BACKLOG_BYTES": "0"}
-    given |= {"QUERY_TIMEOUT": "7", "HASH_KEY": SECRET, "REDACT_PATTERNS": "[A-Z]{3}-\\d+", "SPOOL": "off"}
+    given |= {
+        "QUERY_TIMEOUT": "7",
+        "HASH_KEY": SECRET,
+        "REDACT_PATTERNS": "[A-Z]{3}-\\d+",
+        "SPOOL": "off",
+        "CAPTURE_MEDIA": "on",
+    }
     for name, value in given.items():
         monkeypatch.setenv(f"OTEL_EXPORTER_LLM_SQL_{name}", value)
     expected = Settings(*("sqlite:///a.db", "sqlite+aiosqlite:///a.db", "telemetry"), capture_content=False)
     rest = {"workspace": "shop", "prices": "p.json", "timeout": 2.5, "backlog_bytes": 0, "query_timeout": 7.0}
-    rest |= {"hash_key": SECRET, "redact_patterns": ("[A-Z]{3}-\\d+",), "spool": "off"}
+    rest |= {"hash_key": SECRET, "redact_patterns": ("[A-Z]{3}-\\d+",), "spool": "off", "capture_media": True}
     assert load() == Settings(**({name: getattr(expected, name) for name in Settings.__slots__} | rest))
 
 
@@ -142,6 +148,7 @@ def test_without_a_home_the_message_says_what_to_set(monkeypatch: pytest.MonkeyP
         ("backlog_bytes", -1, "0 or more"),
         ("backlog_bytes", True, "whole number"),
         ("capture_content", "perhaps", "true, false, hash or redacted"),
+        ("capture_media", "hash", "true or false"),
         ("redact_patterns", 7, "a regular expression, or a (JSON) list of them"),
         ("redact_patterns", ["a", 7], "(JSON) list"),
         ("redact_patterns", "(?P<a", "a regular expression (missing >"),

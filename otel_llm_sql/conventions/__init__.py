@@ -33,7 +33,7 @@ class Vocabulary(Protocol):
     MARKS: frozenset[str]
     SCOPES: tuple[str, ...]
 
-    def read(self, signal: Signal) -> Operation | None:
+    def read(self, signal: Signal, *, capture_media: bool = False) -> Operation | None:
         """The operation the signal tells of, None where the vocabulary does not recognise it."""
 
 
@@ -51,11 +51,12 @@ _EVENT_NAMES = frozenset(name for vocabulary in VOCABULARIES for name in vocabul
 _MARKS = {mark: rank for rank, vocabulary in reversed([*enumerate(VOCABULARIES)]) for mark in vocabulary.MARKS}
 
 
-def read(signal: Signal) -> Operation | None:
+def read(signal: Signal, *, capture_media: bool = False) -> Operation | None:
     """What a signal tells of a GenAI operation.
 
     Args:
         signal: a span or a log record.
+        capture_media: whether the bytes of inline images, audio and files are kept, beside their size and SHA-256.
 
     Returns:
         A storable Operation, None for a signal that is not about GenAI.
@@ -63,7 +64,7 @@ def read(signal: Signal) -> Operation | None:
     # One operation on two sets: asking every vocabulary in turn would take longer than reading the span.
     marks = _MARKS.keys() & signal.attributes.keys()
     for rank in _order(frozenset(map(_MARKS.__getitem__, marks)), signal.scope_name or ""):
-        operation = VOCABULARIES[rank].read(signal)
+        operation = VOCABULARIES[rank].read(signal, capture_media=capture_media)
         if operation is not None:
             return operation
     return None

@@ -26,13 +26,15 @@ class Cleaner:
     """Repairs the values of one signal and lists what it did.
 
     Attributes:
+        capture_media: descriptors of inline media hold its bytes too.
         repaired: attribute or field -> what was done to it.
         inexact: a float was met that may have been an integer beyond 64 bits in its JSON text.
     """
 
-    __slots__ = ("inexact", "repaired")
+    __slots__ = ("capture_media", "inexact", "repaired")
 
-    def __init__(self) -> None:
+    def __init__(self, *, capture_media: bool = False) -> None:
+        self.capture_media = capture_media
         self.repaired: dict[str, str] = {}
         self.inexact = False
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from otel_llm_sql.conventions.clean import Cleaner
-from otel_llm_sql.conventions.redaction import Redactor, is_media
+from otel_llm_sql.conventions.media import is_descriptor
+from otel_llm_sql.conventions.redaction import Redactor
 from otel_llm_sql.records import JsonValue, Message, Operation
 
 CONTENT_EXTRAS = frozenset(
@@ -136,7 +137,7 @@ class _Redacted:
         return replace(message, content=content, parts=parts, digest=None)
 
     def _part(self, part: Any) -> Any:
-        if not isinstance(part, dict) or is_media(part):
+        if not isinstance(part, dict) or is_descriptor(part):
             return self._redactor.value(part)
         told = {key: value for key, value in part.items() if key not in _NOT_REDACTED}
         return {key: part[key] for key in part if key in _NOT_REDACTED} | self._redactor.value(told)

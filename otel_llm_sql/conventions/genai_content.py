@@ -38,6 +38,8 @@ def _in_order(found: Findings, told: list[Message]) -> tuple[list[Message], list
     """System instructions, what was sent, what was received; a system prompt that is told twice is one message."""
     values, cleaner, take = found.values, found.cleaner, found.values.pop
     key = values.get("pinned_key") or values.get("session_key")
+    if key and cleaner.capture_media:  # read without media, the same history says less
+        key = f"{key}\0media"
     system = read_messages(cleaner, "gen_ai.system_instructions", take("system", None), "input", "system")
     sent = read_messages(cleaner, "gen_ai.input.messages", take("input", None), "input", conversation=key)
     received = read_messages(cleaner, "gen_ai.output.messages", take("output", None), "output")

@@ -1,4 +1,8 @@
-"""Images, audio and files become descriptors: what it was, how large, and the SHA-256 of its bytes; never the bytes."""
+"""Images, audio and files become descriptors: what it was, how large, and the SHA-256 of its bytes.
+
+The bytes themselves are kept where `capture_media` asks for them, as base64 under `content`, as in OpenTelemetry's blob
+parts.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +43,7 @@ def media_part(cleaner: Cleaner, name: str, raw: Mapping[str, Any]) -> dict[str,
         return _described(cleaner, name, "uri", flat, mime, uri=data)
     if data is None or not isinstance(data, (str, bytes)):
         return _without_data(cleaner, name, flat, mime)
-    size, digest = _measured(data)
-    return _described(cleaner, name, "blob", flat, mime, size=size, sha256=digest)
+    return _described(cleaner, name, "blob", flat, mime, **_measured(cleaner, data))
 
 
 def without_bytes(cleaner: Cleaner, name: str, value: Any, depth: int = 0) -> Any:
@@ -57,6 +60,25 @@ def without_bytes(cleaner: Cleaner, name: str, value: Any, depth: int = 0) -> An
     if isinstance(value, (bytes, bytearray, memoryview)):
         return media_part(cleaner, name, {"content": bytes(value)})
     return media_part(cleaner, name, {"content": value}) if _is_data_url(value) else value
+
+
+def is_descriptor(part: Mapping[str, Any]) -> bool:
+    """Whether this is what we write in the place of inline media."""
+    return part.get("type") == "blob" and "sha256" in part and part.keys() <= _DESCRIPTOR
+
+
+_DESCRIPTOR = frozenset({"type", "modality", "mime_type", "content", "size", "sha256"})
+
+
+def descriptions(value: Any) -> Any:
+    """Strict JSON whose descriptors of media are without the bytes, for people to read."""
+    if isinstance(value, list):
+        return [descriptions(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if is_descriptor(value):
+        return {key: item for key, item in value.items() if key != "content"}
+    return {key: descriptions(item) for key, item in value.items()}
 
 
 def _inline(cleaner: Cleaner, name: str, raw: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -77,8 +99,7 @@ def _inline(cleaner: Cleaner, name: str, raw: Mapping[str, Any]) -> dict[str, An
         sure = "blob" in (kind, *flat) or (_modality(flat, mime) is not None and data != flat.get("content"))
         if isinstance(data, str) and not (_BASE64.fullmatch(data) and (sure or len(data) >= _SURELY_DATA)):
             return None
-    size, digest = _measured(data)
-    return _described(cleaner, name, "blob", flat, mime, size=size, sha256=digest)
+    return _described(cleaner, name, "blob", flat, mime, **_measured(cleaner, data))
 
 
 def _is_one_of(kind: Any, kinds: frozenset[str]) -> bool:
@@ -139,9 +160,11 @@ def _data_url(url: str) -> tuple[str | None, str]:
     return head[len("data:") :].partition(";")[0] or None, data
 
 
-def _measured(data: str | bytes) -> tuple[int, str]:
+def _measured(cleaner: Cleaner, data: str | bytes) -> dict[str, Any]:
     content = data if isinstance(data, bytes) else _decoded(data)
-    return len(content), hashlib.sha256(content).hexdigest()
+    facts = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    # Encoded anew: the same bytes are the same part, whichever alphabet and line breaks they came in.
+    return {"content": base64.b64encode(content).decode()} | facts if cleaner.capture_media else facts
 
 
 def _decoded(text: str) -> bytes:

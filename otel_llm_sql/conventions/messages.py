@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from otel_llm_sql.conventions import histories
 from otel_llm_sql.conventions.clean import Cleaner
 from otel_llm_sql.conventions.json_text import dump, parse, parse_exactly
+from otel_llm_sql.conventions.media import descriptions
 from otel_llm_sql.conventions.parts import Part, read_part, read_parts, read_response
 from otel_llm_sql.records import Message
 
@@ -208,7 +209,7 @@ def _assembled(
 
 def _response(part: Part, direction: Direction, call_id: str | None) -> Message:
     response = part.get("response")
-    content = response if response is None or isinstance(response, str) else dump(response)
+    content = response if response is None or isinstance(response, str) else dump(descriptions(response))
     answered = part.get("id")
     return Message("tool", content, [part], direction, answered[:255] if answered else call_id)
 

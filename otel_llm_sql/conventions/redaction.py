@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import TypeAlias
 
+from otel_llm_sql.conventions.media import is_descriptor
 from otel_llm_sql.records import JsonValue
 
 _Length: TypeAlias = Callable[[re.Match[str]], int]
@@ -57,14 +58,14 @@ class Redactor:
     def value(self, value: JsonValue) -> JsonValue:
         """Strict JSON without them, in keys too; the value of a key such as `password` is one whatever it looks like.
 
-        What describes media is no text, and stays.
+        What stands for media is no text, and stays.
         """
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list):
             return [self.value(item) for item in value]
         if isinstance(value, dict):
-            return value if is_media(value) else self._object(value)
+            return value if is_descriptor(value) else self._object(value)
         if type(value) is int and value >= _SHORTEST_INTEGER:
             digits = str(value)
             text = self.text(digits)
@@ -80,14 +81,6 @@ class Redactor:
             named = isinstance(item, str) and item and _SECRET_NAME.fullmatch(key)
             redacted[name] = "[secret]" if named else self.value(item)
         return redacted
-
-
-def is_media(part: Mapping[str, JsonValue]) -> bool:
-    """Whether this is our descriptor of inline media: its digits and letters are no text."""
-    return part.get("type") == "blob" and "sha256" in part and part.keys() <= _OF_MEDIA
-
-
-_OF_MEDIA = frozenset({"type", "modality", "mime_type", "size", "sha256", "content"})
 
 
 def _redacted(found: re.Match[str]) -> str:
