@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS :=
 
-.PHONY: help install demo test lint format bench lock clean
+.PHONY: help install demo test corpus lint format bench lock clean
 
 help:
 	@echo "make demo    a small program calls a model; then its rows, its costs and a Polars frame"
 	@echo "make test    all tests, on two cores; databases that are not installed are skipped and named"
+	@echo "make corpus  load every recording and say, per setting and fact, what is right; ARGS=-v lists the misses"
 	@echo "make lint    format, lint, types, layers"
 	@echo "make format  put the files into the form that make lint asks for"
 	@echo "make bench   operations per second beside the database's own limit; CPU and memory in the application"
@@ -32,6 +33,9 @@ test: $(INSTALLED)
 	@command -v mariadbd >/dev/null || test -x /usr/sbin/mariadbd || \
 		echo "MariaDB is not installed: its tests are skipped (apt-get install mariadb-server)"
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+corpus: $(INSTALLED)
+	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/corpus_measure.py $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check

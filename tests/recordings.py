@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ from otel_llm_sql.intake.signal import Signal
 from otel_llm_sql.records import Operation
 
 FOLDER = Path(__file__).parent / "corpus"
-CASES = sorted(str(path.parent.relative_to(FOLDER)) for path in FOLDER.glob("*/*/expected.json"))
+ALL = sorted(path.parent.relative_to(FOLDER).as_posix() for path in FOLDER.glob("*/*/expected.json"))
+GENAI = ("anthropic-sdk-*", "crewai-native", "mcp-sdk-*", "mistral-sdk-*", "openai-sdk-*", "otel-*", "pydantic-ai.*")
+"""Settings in which OpenTelemetry's own convention alone tells everything."""
+
+CASES = [name for name in ALL if any(fnmatch(name.partition("/")[0], pattern) for pattern in GENAI)]
+"""The cases of these settings; `make corpus` measures all."""
 
 
 @dataclass
