@@ -30,6 +30,7 @@ AGGREGATES = frozenset(
         "create_memory_store",
         "delete_memory_store",
         "evaluate",
+        "fetch_response",  # of an earlier call's answer
         # Not OpenTelemetry's, but told by frameworks as if they were (strands, Vercel, crewai, LangChain, ...):
         "agent_handoff",
         "agent_step",
@@ -109,7 +110,8 @@ class Operation:
     """What one span, or one content event, said about one operation.
 
     Attributes:
-        source: `span`, or `event` for a log record that carries content or details of the span it names.
+        source: `span`; `event` for a log record that carries content or details of the span it names; `context` for a
+            span that is no GenAI operation and only names the session and the user of the operations inside of it.
         trace_id: 32 lower-case hex digits.
         span_id: 16 lower-case hex digits.
         timestamp: start of the span in microseconds since the epoch (UTC); for an event, its own time.
@@ -127,7 +129,7 @@ class Operation:
         extras: everything else that was on the span, strict JSON.
     """
 
-    source: Literal["span", "event"]
+    source: Literal["span", "event", "context"]
     trace_id: str
     span_id: str
     parent_span_id: str | None

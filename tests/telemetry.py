@@ -151,6 +151,35 @@ def hard_cases(trace: int) -> list[Operation]:
     ]
 
 
+def surroundings(trace: int, span_id: int, *, parent: int | None = None, **fields: object) -> Operation:
+    """A span that is no operation, and names the session or the user of those inside of it."""
+    nothing = {"provider": None, "model": None, "request_model": None, "scope_name": "http"}
+    return replace(span(trace, span_id, parent=parent, **(nothing | fields)), source="context")
+
+
+def requests(trace: int) -> list[Operation]:
+    """Calls inside of HTTP requests that alone know session and user, one of them inside of another."""
+    key = "7C9E6679-7425-40DE-944B-E07FC1F90AE8"
+    question = said("user", "where am I?")
+    outer = surroundings(trace, 1, session_key="web", user_id="ann", workspace="shop")
+    return [
+        outer,
+        replace(outer, user_id="bob"),
+        span(trace, 2, parent=1, messages=[question]),
+        span(trace, 3, at=3, parent=1, messages=[question], user_id="cyd"),
+        surroundings(trace, 4, parent=1, session_key="inner", workspace="shop"),
+        span(trace, 5, at=5, parent=4, messages=[question]),
+        span(trace, 6, at=6, parent=99, messages=[question]),
+        event(trace, 1, said("user", "a log record in the request"), at=2),
+        surroundings(trace + 1, 1, session_key=key, workspace="one", user_id="ann"),
+        span(trace + 1, 2, at=9, parent=1, messages=[question], workspace="of the service"),
+        surroundings(trace + 2, 1, session_key=key.lower(), workspace="two", user_id="bob"),
+        span(trace + 2, 2, at=8, parent=1, messages=[question]),
+        span(trace + 2, 3, at=10, parent=2, operation_type="execute_tool"),
+        surroundings(trace + 3, 1, session_key="nobody comes"),
+    ]
+
+
 def everything() -> list[Operation]:
     """A bit of each."""
     key = "0b3f1c62-6a0e-4f5e-9d55-0f5c1f0a9a01"
@@ -164,6 +193,7 @@ def everything() -> list[Operation]:
         *with_events(0x70),
         *retries(0x80),
         *hard_cases(0x90),
+        *requests(0xA0),
     ]
 
 

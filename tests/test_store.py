@@ -165,6 +165,23 @@ def test_other_work_inside_a_call_is_its_own(writer: Writer) -> None:
     ]
 
 
+def test_who_and_where_is_said_around_a_call(writer: Writer) -> None:
+    """Session and user that only an HTTP request names hold for the calls in it, also when it arrives last."""
+    question = telemetry.said("user", "where am I?")
+    calls = [telemetry.span(1, 2, parent=1, messages=[question]), telemetry.span(1, 3, at=1, parent=1, user_id="cyd")]
+    for call in calls:
+        writer.write([call], soon())
+    request = telemetry.surroundings(1, 1, session_key="web", workspace="shop", user_id="ann")
+    for _ in range(2):
+        writer.write([request], soon())
+    rows = rows_of(writer)
+    assert {row["user_id"] for row in rows["llm_operations"]} == {"ann", "cyd"}
+    (session,) = rows["llm_sessions"]
+    assert (session["session_key"], session["workspace"], session["user_id"]) == ("web", "shop", "ann")
+    assert {row["operation_id"] for row in rows["llm_spans"] if row["span_id"].endswith("1")} == {None}
+    assert len(rows["llm_messages"]) == 1
+
+
 def test_one_uuid_is_one_session(writer: Writer) -> None:
     """A session key that is a UUID is the session's id however it is spelled; the earliest spelling is shown."""
     writer.write(telemetry.hard_cases(0x90), soon())

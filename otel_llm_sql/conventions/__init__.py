@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
-from otel_llm_sql.conventions import genai, genai_events
+from otel_llm_sql.conventions import genai, genai_events, surroundings
 from otel_llm_sql.conventions.content import without_content
 from otel_llm_sql.conventions.shared import PREFIX
 from otel_llm_sql.intake.sdk import log_attributes, log_name, span_attributes
@@ -46,7 +46,9 @@ VOCABULARIES = cast(
 )
 """The most specific first: of a span that speaks two of them, the first tells what the second means."""
 
-_PREFIXES = (PREFIX, *{prefix: None for vocabulary in VOCABULARIES for prefix in vocabulary.PREFIXES})
+_PREFIXES = tuple(
+    {PREFIX, *surroundings.NAMES, *(prefix for vocabulary in VOCABULARIES for prefix in vocabulary.PREFIXES)}
+)
 _EVENT_NAMES = frozenset(name for vocabulary in VOCABULARIES for name in vocabulary.EVENT_NAMES)
 _MARKS = {mark: rank for rank, vocabulary in reversed([*enumerate(VOCABULARIES)]) for mark in vocabulary.MARKS}
 
@@ -67,7 +69,7 @@ def read(signal: Signal, *, capture_media: bool = False) -> Operation | None:
         operation = VOCABULARIES[rank].read(signal, capture_media=capture_media)
         if operation is not None:
             return operation
-    return None
+    return surroundings.read(signal)
 
 
 @lru_cache(maxsize=4096)

@@ -61,6 +61,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "session_key",
         "workspace",
         "facts",
+        "user_id",
     ),
 }
 """Columns of each table, the key first. The tables stand in the order in which rows may be inserted, so that no foreign

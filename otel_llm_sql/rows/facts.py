@@ -55,8 +55,15 @@ class Values(NamedTuple):
 VALUES = Values._fields
 """Their names."""
 
+_NOTHING = Values._make({"timestamp": 0, "operation_type": "", "status": ""}.get(name) for name in VALUES)
+"""What a span says as an operation that is none."""
+
 _values = attrgetter(*VALUES)
 _stored_values = itemgetter(*VALUES)
+
+_AROUND = ("parent_span_id", "span_name", "scope_name", "session_key", "workspace")
+_shown = attrgetter(*_AROUND)
+_stored_shown = itemgetter(*_AROUND)
 
 _RANKS = {"system": 0, "developer": 0, "user": 1, "assistant": 2, "tool": 3}
 
@@ -103,19 +110,38 @@ class Fact:
 
 @dataclass(slots=True)
 class Evidence:
-    """Everything that was said about one span: by the span itself, and by content events that name it."""
+    """Everything that was said about one span.
+
+    Attributes:
+        span: by the span itself, as a GenAI operation.
+        events: by content events that name it.
+        context: by the span itself, which is no operation and only names a session or a user.
+    """
 
     span: Fact | None = None
     events: tuple[Fact, ...] = ()
+    context: Fact | None = None
 
     def said(self) -> tuple[Fact, ...]:
         """All facts, the most telling first."""
+        if self.context:
+            return tuple(filter(None, (self.span, *self.events, self.context)))
         return (self.span, *self.events) if self.span else self.events
 
     @property
+    def around(self) -> Fact:
+        """The fact that knows the span's name and its parent, where the span itself was told."""
+        return self.span or self.context or self.events[0]
+
+    @property
+    def is_operation(self) -> bool:
+        """Whether it tells about an operation."""
+        return bool(self.span or self.events)
+
+    @property
     def is_plain(self) -> bool:
-        """Whether the span alone says it all."""
-        return self.span is not None and not self.events
+        """Whether a fact of the span alone says it all."""
+        return not self.events and not (self.span and self.context)
 
 
 def fact_of(operation: Operation, texts: Texts) -> Fact:
@@ -154,6 +180,14 @@ def fact_of(operation: Operation, texts: Texts) -> Fact:
     return fact
 
 
+def evidence_of(operation: Operation, texts: Texts) -> Evidence:
+    """What one signal says about its span."""
+    if operation.source == "context":
+        return Evidence(context=_context(operation.user_id, _shown(operation)))
+    fact = fact_of(operation, texts)
+    return Evidence(fact) if operation.source == "span" else Evidence(None, (fact,))
+
+
 def _order(operation: Operation) -> tuple[int, int]:
     return (operation.event_time_ns, _RANKS.get(operation.messages[0].role, 4) if operation.messages else 5)
 
@@ -161,8 +195,9 @@ def _order(operation: Operation) -> tuple[int, int]:
 def evidence_json(evidence: Evidence) -> dict[str, JsonValue]:
     """Evidence as it is kept in `llm_spans.facts`."""
     kept: dict[str, JsonValue] = {"events": [fact_json(event) for event in evidence.events]}
-    if evidence.span:
-        kept["span"] = fact_json(evidence.span)
+    for name, fact in (("span", evidence.span), ("context", evidence.context)):
+        if fact:
+            kept[name] = fact_json(fact)
     return kept
 
 
@@ -181,10 +216,11 @@ def fact_json(fact: Fact) -> JsonValue:
 
 def evidence_from_json(kept: Mapping[str, Any], span_row: Mapping[str, Any]) -> Evidence:
     """Evidence as it was kept."""
-    span = kept.get("span")
+    span, context = kept.get("span"), kept.get("context")
     return Evidence(
         span=_fact_from_json(span, span_row) if span else None,
         events=tuple(_fact_from_json(event, {}) for event in kept["events"]),
+        context=_fact_from_json(context, span_row) if context else None,
     )
 
 
@@ -209,7 +245,8 @@ def fact_from_row(operation: Mapping[str, Any], span_row: Mapping[str, Any]) -> 
     if DEFINITIONS in extras:
         extras[DEFINITIONS] = digest_text(key_within(extras[DEFINITIONS]))
     return Fact(
-        values=Values._make(_stored_values(operation)),
+        # The operation's user may be inherited.
+        values=Values._make(_stored_values(operation))._replace(user_id=span_row["user_id"]),
         extras=extras,
         digests=message_digests(operation["message_ids"] or ()),
         inputs=operation["input_messages"],
@@ -219,3 +256,12 @@ def fact_from_row(operation: Mapping[str, Any], span_row: Mapping[str, Any]) -> 
         session_key=span_row["session_key"],
         workspace=span_row["workspace"],
     )
+
+
+def context_from_row(span_row: Mapping[str, Any]) -> Fact:
+    """The fact of a span that is no operation, read back from its row."""
+    return _context(span_row["user_id"], _stored_shown(span_row))
+
+
+def _context(user_id: str | None, shown: tuple[Any, ...]) -> Fact:
+    return Fact(_NOTHING._replace(user_id=user_id), {}, [], 0, *shown)

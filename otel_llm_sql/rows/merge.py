@@ -29,11 +29,11 @@ Evidences = Mapping[SpanKey, Evidence]
 
 def combined(one: Evidence, other: Evidence) -> Evidence:
     """What two deliveries say about one span."""
-    spans = [e.span for e in (one, other) if e.span]
     # A span that was open across a fork is exported by parent and child: the longer one saw more.
-    span = max(spans, key=_weight) if spans else None
+    span = max(filter(None, (one.span, other.span)), key=_weight, default=None)
+    context = max(filter(None, (one.context, other.context)), key=_weight, default=None)
     events = {_weight(event): event for event in (*one.events, *other.events)}
-    return Evidence(span, tuple(events[w] for w in sorted(events)))
+    return Evidence(span, tuple(events[w] for w in sorted(events)), context)
 
 
 def _weight(fact: Fact) -> tuple[tuple[int, int], int, bytes]:
@@ -43,16 +43,17 @@ def _weight(fact: Fact) -> tuple[tuple[int, int], int, bytes]:
 
 def same(one: Evidence, other: Evidence) -> bool:
     """Whether two pieces of evidence say the same."""
-    return one.span == other.span and one.events == other.events
+    return one.span == other.span and one.events == other.events and one.context == other.context
 
 
 def groups(evidences: Evidences) -> dict[SpanKey, list[SpanKey]]:
-    """The spans of each call: innermost span -> all that tell about it, from the innermost outwards."""
+    """The spans of each operation: innermost span -> all that tell about it, from the innermost outwards."""
     inner = _inner_spans(evidences)
+    telling = [key for key, evidence in evidences.items() if evidence.is_operation]
     if not inner:
-        return {key: [key] for key in evidences}
+        return {key: [key] for key in telling}
     found: dict[SpanKey, list[tuple[int, SpanKey]]] = {}
-    for key in evidences:
+    for key in telling:
         innermost, depth = _follow(key, inner)
         found.setdefault(innermost, []).append((depth, key))
     return {innermost: [key for _, key in sorted(members)] for innermost, members in found.items()}
@@ -168,7 +169,7 @@ def _models_agree(one: Values, other: Values) -> bool:
 def merged(members: Sequence[Evidence]) -> Fact:
     """One operation from its evidence, innermost first: that gives identity, the others fill what is missing."""
     first = members[0]
-    if len(members) == 1 and first.span and not first.events:
+    if len(members) == 1 and first.span and first.is_plain:
         return first.span
     said = [fact for evidence in members for fact in evidence.said()]
     values = _identity(first)
@@ -187,7 +188,7 @@ def merged(members: Sequence[Evidence]) -> Fact:
         extras=_extras(said, values),
         digests=inputs + outputs,
         inputs=len(inputs),
-        parent_span_id=first.span.parent_span_id if first.span else None,
+        parent_span_id=first.around.parent_span_id,
         session_key=naming.session_key if naming else None,
         workspace=naming.workspace if naming else next((f.workspace for f in said if f.workspace), None),
     )

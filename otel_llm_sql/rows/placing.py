@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from otel_llm_sql.records import JsonValue
 from otel_llm_sql.rows.facts import SpanKey
@@ -23,56 +23,71 @@ class Named(NamedTuple):
         return session_id(self.workspace, self.session_key)
 
 
+T = TypeVar("T", Named, str)
+
+
 class Trace:
-    """The spans of one trace, as far as sessions depend on them."""
+    """The spans of one trace, as far as sessions and users depend on them.
+
+    Attributes:
+        parents: span -> the span around it.
+        names: span -> the session it names itself.
+        users: span -> the user it names itself.
+    """
 
     def __init__(self) -> None:
         self.parents: dict[str, str | None] = {}
         self.names: dict[str, Named] = {}
+        self.users: dict[str, str] = {}
 
-    def add(self, span_id: str, parent_span_id: str | None, name: Named | None) -> None:
-        """Add a span, with the session it names itself; what was known of it before is forgotten."""
+    def add(self, span_id: str, parent_span_id: str | None, name: Named | None, user: str | None) -> None:
+        """Add a span, with what it says itself; what was known of it before is forgotten."""
         self.parents[span_id] = parent_span_id
+        self.names.pop(span_id, None)
+        self.users.pop(span_id, None)
         if name:
             self.names[span_id] = name
-        else:
-            self.names.pop(span_id, None)
+        if user:
+            self.users[span_id] = user
 
-    def inherited(self, span_id: str) -> Named | None:
-        """The session of the nearest span above that names one."""
-        if not self.names:
-            return None
+    def above(self, span_id: str, said: Mapping[str, T]) -> T | None:
+        """What the nearest span above says."""
         seen = {span_id}
         above = self.parents.get(span_id)
         while above is not None and above not in seen:
-            if above in self.names:
-                return self.names[above]
+            if above in said:
+                return said[above]
             seen.add(above)
             above = self.parents.get(above)
         return None
 
-    @property
-    def only_name(self) -> Named | None:
-        """The session of the whole trace, where its spans name exactly one."""
-        if not self.names:
-            return None
-        distinct = set(self.names.values())
-        return distinct.pop() if len(distinct) == 1 else None
 
-
-def name_around(members: Sequence[SpanKey], traces: Mapping[str, Trace]) -> Named | None:
-    """The session of an operation that names none itself: named above its spans, or alone in the trace."""
-    for key in members:
-        if name := traces[key.trace_id].inherited(key.span_id):
-            return name
-    for key in members:
-        if name := traces[key.trace_id].only_name:
-            return name
+def around(
+    members: Sequence[SpanKey], traces: Mapping[str, Trace], what: Callable[[Trace], Mapping[str, T]]
+) -> T | None:
+    """What holds for an operation that does not say it itself: said above its spans, or alone in their trace."""
+    telling = [key for key in members if what(traces[key.trace_id])]
+    for key in telling:
+        trace = traces[key.trace_id]
+        if said := trace.above(key.span_id, what(trace)):
+            return said
+    for key in telling:
+        distinct = set(what(traces[key.trace_id]).values())
+        if len(distinct) == 1:
+            return distinct.pop()
     return None
 
 
 Stamp = tuple[int, str]
 """When something was said, and by which operation: the earliest wins, then the smallest id."""
+
+_LAST = 2**63 - 1
+
+
+def inherited_stamp(name: Named) -> Stamp:
+    """Of an operation that does not name its session itself: whoever does is believed first, then the smallest name."""
+    return (_LAST, f"{name.session_key} {name.workspace or ''}")
+
 
 SAID = ("session_key", "workspace", "agent_id", "user_id")
 

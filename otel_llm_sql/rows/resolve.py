@@ -8,25 +8,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 
 from otel_llm_sql.records import DEFINITIONS, JsonValue, Operation
-from otel_llm_sql.rows.batch import NewRow, RowBatch, named
+from otel_llm_sql.rows.batch import NewRow, RowBatch
 from otel_llm_sql.rows.facts import (
     Evidence,
     Fact,
     SpanKey,
+    context_from_row,
     evidence_from_json,
     evidence_json,
+    evidence_of,
     fact_from_row,
-    fact_of,
 )
-from otel_llm_sql.rows.identity import digest_of_text, operation_id, session_id, trace_session_id
+from otel_llm_sql.rows.identity import digest_of_text, operation_id, trace_session_id
 from otel_llm_sql.rows.known import Known, Row
 from otel_llm_sql.rows.merge import CLOCK_SKEW, combined, groups, merged, naming_fact, same
-from otel_llm_sql.rows.placing import Named, Trace, name_around
+from otel_llm_sql.rows.placing import Named, T, Trace, around
+from otel_llm_sql.rows.spans import is_changed, name_in, name_of, names_user, span_row, user_of
 from otel_llm_sql.rows.texts import Texts
 
 
@@ -35,14 +37,14 @@ class Final:
     """An operation as it will stand in the database.
 
     Attributes:
-        is_named: whether anybody names that session: its own spans, or others of the trace.
+        name: of that session, None where the trace stands in. Its own spans may name it, or others of the trace.
         members: the spans that tell about it, from the innermost outwards.
         said: what they say together.
     """
 
     operation_id: str
     session_id: str
-    is_named: bool
+    name: Named | None
     members: list[SpanKey]
     said: Fact
 
@@ -74,8 +76,7 @@ class Resolution:
         """Fold the batch's own signals by span."""
         for operation in operations:
             key = SpanKey(operation.trace_id, operation.span_id)
-            fact = fact_of(operation, self.texts)
-            evidence = Evidence(fact) if operation.source == "span" else Evidence(None, (fact,))
+            evidence = evidence_of(operation, self.texts)
             if key in self.new:
                 before = self.new[key]
                 evidence = combined(before, evidence)
@@ -86,18 +87,22 @@ class Resolution:
         """Read what is known about the same traces and the same calls."""
         self._read_traces({key.trace_id for key in self.new})
         near = self._near() if self.kept else set()
-        wanted = {self.kept[key]["operation_id"] for key in near} | self._twins()
-        if wanted:
-            self._read_operations(wanted)
+        self._read_operations(self._operations_of(near) | self._twins())
         self._combine()
-        if self.kept and (moved := self._renamed_traces()):
-            ids = {row["operation_id"] for key, row in self.kept.items() if key.trace_id in moved}
+        if self.kept and (moved := self._moved_traces()):
+            ids = self._operations_of(key for key in self.kept if key.trace_id in moved)
             self._read_operations(ids - self.old.keys())
             self._combine()
 
+    def _operations_of(self, keys: Iterable[SpanKey]) -> set[str]:
+        return {told for key in keys if (told := self.kept[key]["operation_id"])}
+
     def _read_traces(self, trace_ids: set[str]) -> None:
         for row in self.known.spans(trace_ids):
-            self.kept[SpanKey(row["trace_id"], row["span_id"])] = row
+            key = SpanKey(row["trace_id"], row["span_id"])
+            self.kept[key] = row
+            if row["operation_id"] is None:
+                self.stored[key] = Evidence(context=context_from_row(row))
 
     def _near(self) -> set[SpanKey]:
         """Known spans whose reading may change: the new ones' own, those around them, and what is inside of these."""
@@ -107,9 +112,9 @@ class Resolution:
         return {key for key, row in self.kept.items() if key in outer or (key.trace_id, row["parent_span_id"]) in outer}
 
     def _parent(self, key: SpanKey) -> str | None:
-        span = self.new[key].span
-        if span:
-            return span.parent_span_id
+        evidence = self.new[key]
+        if evidence.span or evidence.context:
+            return evidence.around.parent_span_id
         return self.kept[key]["parent_span_id"] if key in self.kept else None
 
     def _twins(self) -> set[str]:
@@ -156,51 +161,53 @@ class Resolution:
                 del self.new[key]
 
     def _outlined(self) -> dict[str, Trace]:
-        """The shape of every trace in sight: parents, and the sessions that spans name."""
+        """The shape of every trace in sight: parents, and the sessions and users that spans name."""
         if self.traces:
             return self.traces
         traces: defaultdict[str, Trace] = defaultdict(Trace)
         for key, row in self.kept.items():
-            traces[key.trace_id].add(key.span_id, row["parent_span_id"], _name(row))
+            traces[key.trace_id].add(key.span_id, row["parent_span_id"], name_in(row), row["user_id"])
         for key, evidence in self.evidences.items():
             said = evidence.said()
-            naming = naming_fact(said)
-            name = Named(naming.workspace, naming.session_key) if naming and naming.session_key else None
-            traces[key.trace_id].add(key.span_id, said[0].parent_span_id, name)
+            name = name_of(naming_fact(said))
+            traces[key.trace_id].add(key.span_id, evidence.around.parent_span_id, name, user_of(said))
         self.traces = traces
         return traces
 
-    def _renamed_traces(self) -> set[str]:
-        """Traces in which the session of a span that says nothing itself may have changed."""
-        before: dict[str, set[Named]] = {}
+    def _moved_traces(self) -> set[str]:
+        """Traces in which the session or the user of a span that says nothing itself may have changed."""
+        names: dict[str, set[Named]] = {}
+        users: dict[str, set[str]] = {}
         for key, row in self.kept.items():
-            names = before.setdefault(key.trace_id, set())
-            if name := _name(row):
-                names.add(name)
-        changed = {key.trace_id for key in self.new}
+            names.setdefault(key.trace_id, set()).update(filter(None, (name_in(row),)))
+            users.setdefault(key.trace_id, set()).update(filter(None, (row["user_id"],)))
+        changed = {key.trace_id for key in self.new} & names.keys()
         traces = self._outlined()
         return {
             trace_id
-            for trace_id, names in before.items()
-            if trace_id in changed and ((after := set(traces[trace_id].names.values())) != names or len(after) > 1)
+            for trace_id in changed
+            if _may_move(names[trace_id], traces[trace_id].names) or _may_move(users[trace_id], traces[trace_id].users)
         }
 
     def conclude(self) -> None:
         """The operations that follow from the evidence."""
+        names_users = self._names_users()
         for innermost, members in groups(self.evidences).items():
             said = merged([self.evidences[key] for key in members])
-            session, is_named = self._session(members, said)
-            final = Final(operation_id(*innermost), session, is_named, members, said)
+            if names_users and said.values.user_id is None:
+                user_id = around(members, self._outlined(), lambda trace: trace.users)
+                said = replace(said, values=said.values._replace(user_id=user_id))
+            name = name_of(said) or around(members, self._outlined(), lambda trace: trace.names)
+            # Twins in two traces: the outer one stands among the application's other spans.
+            session = name.session_id if name else trace_session_id(members[-1].trace_id)
+            final = Final(operation_id(*innermost), session, name, members, said)
             self.finals[final.operation_id] = final
 
-    def _session(self, members: Sequence[SpanKey], said: Fact) -> tuple[str, bool]:
-        """The session of an operation, and whether it is named; else the trace stands in."""
-        if said.session_key:
-            return session_id(said.workspace, said.session_key), True
-        if name := name_around(members, self._outlined()):
-            return name.session_id, True
-        # Twins in two traces: the outer one stands among the application's other spans.
-        return trace_session_id(members[-1].trace_id), False
+    def _names_users(self) -> bool:
+        """Whether any span in sight names a user."""
+        if any(row["user_id"] for row in self.kept.values()):
+            return True
+        return any(map(names_user, self.evidences.values()))
 
     def write_spans(self) -> None:
         """Rows of `llm_spans`, and the operations that are no longer."""
@@ -210,11 +217,16 @@ class Resolution:
                 facts = None
                 if len(final.members) > 1 or not evidence.is_plain:
                     facts = orjson.dumps(evidence_json(evidence) | self._not_shown(final, evidence)).decode()
-                row = span_row(key, final.operation_id, evidence, facts)
-                before = self.kept.get(key)
-                if before is None or _span_changed(row, before):
-                    self.batch.put("llm_spans", row, exists=before is not None)
+                self._write_span(key, span_row(key, final.operation_id, evidence, facts))
+        for key in self.new:
+            if (evidence := self.evidences[key]).context and not evidence.is_operation:
+                self._write_span(key, span_row(key, None, evidence, None))
         self.batch.deletes["llm_operations"] = [gone for gone in self.old if gone not in self.finals]
+
+    def _write_span(self, key: SpanKey, row: NewRow) -> None:
+        before = self.kept.get(key)
+        if before is None or is_changed(row, before):
+            self.batch.put("llm_spans", row, exists=before is not None)
 
     def _not_shown(self, final: Final, evidence: Evidence) -> dict[str, JsonValue]:
         """The messages and tool definitions that this evidence tells and the operation does not show."""
@@ -227,31 +239,9 @@ class Resolution:
         return self.texts.kept(sorted(messages & self.texts.messages.keys()), sorted(wanted))
 
 
-def _span_changed(row: NewRow, before: Row) -> bool:
-    *rest, facts = named("llm_spans", row).items()
-    told = orjson.loads(facts[1]) if facts[1] else None
-    return before.get("facts") != told or any(value != before[name] for name, value in rest)
-
-
-def _name(row: Row) -> Named | None:
-    return Named(row["workspace"], row["session_key"]) if row["session_key"] else None
-
-
-def span_row(key: SpanKey, operation_id: str, evidence: Evidence, facts: str | None) -> NewRow:
-    """What `llm_spans` tells about a span: the session is the one that is named on the span or on its events."""
-    said = evidence.said()
-    span, first = evidence.span, said[0]
-    naming = first if first.session_key else naming_fact(said) or first
-    return (
-        *key,
-        operation_id,
-        first.parent_span_id,
-        span.span_name if span else None,
-        span.scope_name if span else None,
-        naming.session_key,
-        naming.workspace,
-        facts,
-    )
+def _may_move(before: set[T], after: Mapping[str, T]) -> bool:
+    distinct = set(after.values())
+    return distinct != before or len(distinct) > 1
 
 
 def definitions_digest_of(extras: Mapping[str, JsonValue]) -> str | None:

@@ -25,7 +25,7 @@ from otel_llm_sql.rows.forms import (
 )
 from otel_llm_sql.rows.identity import session_prefix
 from otel_llm_sql.rows.known import Carrier, Row
-from otel_llm_sql.rows.placing import Profile
+from otel_llm_sql.rows.placing import Profile, inherited_stamp
 from otel_llm_sql.rows.resolve import Final, Resolution, definitions_digest_of
 
 
@@ -122,10 +122,13 @@ class Settlement:
                 stamp,
                 session_key=said.session_key,
                 # The workspace of a named session is that of those who name it: it is part of the name.
-                workspace=said.workspace if said.session_key or not final.is_named else None,
+                workspace=said.workspace if said.session_key or not final.name else None,
                 agent_id=extras.get(AGENT_ID) or values.agent_name,
                 user_id=values.user_id,
             )
+            if final.name and not said.session_key:
+                name = final.name
+                profile.hear(inherited_stamp(name), session_key=name.session_key, workspace=name.workspace)
             if METADATA in extras:
                 profile.hear_metadata(stamp, extras[METADATA])
 

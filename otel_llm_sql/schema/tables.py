@@ -120,6 +120,7 @@ spans = sa.Table(
     Column(
         "facts", Json, comment="internal: what this span and its events said, where the operation alone does not tell"
     ),
+    Column("user_id", bounded(), comment="internal: the user as given on this very span"),
     Index("idx_llm_spans_operation", "operation_id"),
     **_MYSQL_OPTIONS,
 )
