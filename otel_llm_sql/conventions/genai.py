@@ -23,7 +23,7 @@ def read(signal: Signal, *, capture_media: bool = False) -> Operation | None:
         return None
     found = Findings(Cleaner(capture_media=capture_media))
     found.collect(signal.attributes, TABLE)
-    told = _events(signal, found) if signal.events else []
+    told = span_messages(signal, found) if signal.events else []
     if not told and not recognised(found):
         return None
     apply_rules(signal, found)
@@ -31,7 +31,7 @@ def read(signal: Signal, *, capture_media: bool = False) -> Operation | None:
     return operation(signal, found)
 
 
-def _events(signal: Signal, found: Findings) -> list[Message]:
+def span_messages(signal: Signal, found: Findings) -> list[Message]:
     """Messages from the span's events; details fill what the attributes left open, other events stay in `extras`."""
     messages: list[Message] = []
     others: list[Any] = []

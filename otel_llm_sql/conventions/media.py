@@ -36,7 +36,11 @@ def media_part(cleaner: Cleaner, name: str, raw: Mapping[str, Any]) -> dict[str,
     """
     flat = _flattened(_flattened(raw))
     mime = _first(flat, "mime_type", "media_type", "mimeType", "mediaType")
-    data = _first(flat, "content", "data", "bytes", "file_data", "image_url", "url", "uri", "fileUri", "file_uri")
+    data = _first(
+        flat, "content", "data", "bytes", "file_data", "image_url", "url", "uri", "fileUri", "file_uri", "image"
+    )
+    if data is None and isinstance(flat.get("data"), list):
+        data = _buffer(flat["data"])
     if isinstance(data, str) and data.startswith("data:"):
         mime, data = _data_url(data)
     elif isinstance(data, str) and "://" in data[:32]:
@@ -153,6 +157,14 @@ def _flattened(raw: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _first(flat: Mapping[str, Any], *keys: str) -> Any:
     return next((flat[key] for key in keys if isinstance(flat.get(key), (str, bytes))), None)
+
+
+def _buffer(numbers: list[Any]) -> bytes | None:
+    """The bytes of a Buffer that JavaScript wrote as JSON: `{"type": "Buffer", "data": [137, 80, ...]}`."""
+    try:
+        return bytes(numbers)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _data_url(url: str) -> tuple[str | None, str]:

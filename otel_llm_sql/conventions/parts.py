@@ -112,6 +112,8 @@ def _tool_response(cleaner: Cleaner, name: str, raw: Mapping[str, Any]) -> Part 
     if call_id is not None:
         response["id"] = cleaner.text(name, as_text(call_id))
     result = _first(inner, "response", "result", "content", "output")
+    if raw.get("type") == "tool-result" and _is_map(result) and "value" in result:
+        result = result["value"]  # Vercel's AI SDK says what kind of result it is: text, json, error-text, ...
     if result is not None:
         response["response"] = read_response(cleaner, name, result)
     return response

@@ -18,6 +18,7 @@ _SPELLINGS: dict[str, tuple[str, ...]] = {
         "google_gla",
         "google_generativeai",
         "google_ai_studio",
+        "googleai",
     ),
     "gcp.vertex_ai": (
         "vertex_ai",
@@ -26,6 +27,8 @@ _SPELLINGS: dict[str, tuple[str, ...]] = {
         "google_vertexai",
         "google_vertex",
         "google_vertex_ai",
+        "google.vertex",
+        "vertex.anthropic",
     ),
     "groq": ("groq.chat",),
     "huggingface": ("hugging_face", "hf"),
@@ -54,6 +57,7 @@ _FRAMEWORKS = frozenset(
         "autogen",
         "crewai",
         "dspy",
+        "gcp.vertex.agent",
         "google_adk",
         "haystack",
         "instructor",
@@ -77,6 +81,14 @@ _FRAMEWORKS = frozenset(
 )
 """Frameworks that put their own name where the provider's belongs: they say nothing about who was asked."""
 
+_APIS = frozenset(
+    {
+        *("chat", "completion", "completions", "embedding", "embeddings", "generative_ai", "image", "language_model"),
+        *("messages", "rerank", "reranking", "responses", "speech", "text_embedding", "transcription"),
+    }
+)
+"""What follows the provider's name in Vercel's: `azure.responses`, `google.vertex.chat`, `google.generative-ai`."""
+
 _NAMES = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
 
 
@@ -86,4 +98,7 @@ def provider_name(value: str) -> str | None:
     key = name.replace("-", "_").replace(" ", "_")
     if key in _FRAMEWORKS:
         return None
-    return _NAMES.get(key, key if key in _SPELLINGS else name)
+    if key in _NAMES or key in _SPELLINGS:
+        return _NAMES.get(key, key)
+    company, _, api = name.rpartition(".")
+    return provider_name(company) if company and api.replace("-", "_") in _APIS else name

@@ -59,7 +59,13 @@ def context_fields(**more: tuple[str, ...]) -> tuple[Field, ...]:
     return tuple(fields)
 
 
-_READ = {"pinned_key": _key, "session_key": _key, "workspace": _key}
+def _error_type(cleaner: Cleaner, name: str, value: Any) -> str | None:
+    """A class by its name; Semantic Kernel writes `<class 'package.Name'>`."""
+    kind = text(cleaner, name, value)
+    return kind[len("<class '") : -len("'>")] if kind and kind.startswith("<class '") and kind[-2:] == "'>" else kind
+
+
+_READ = {"pinned_key": _key, "session_key": _key, "workspace": _key, "error_type": _error_type}
 
 _EXCEPTION = compiled(
     Field("exception_type", text, ("exception.type",)), Field("exception_message", _long, ("exception.message",))

@@ -174,3 +174,9 @@ def seconds(cleaner: Cleaner, name: str, value: Any) -> int | None:
     """Seconds as whole milliseconds."""
     amount = cleaner.amount(name, value)
     return None if amount is None else cleaner.count(name, amount * 1000 + 0.5)
+
+
+def milliseconds(cleaner: Cleaner, name: str, value: Any) -> int | None:
+    """Milliseconds as whole ones."""
+    amount = cleaner.amount(name, value)
+    return None if amount is None else cleaner.count(name, amount + 0.5)
