@@ -52,6 +52,8 @@ CONTENT_EXTRAS = frozenset(
 """Attributes that carry content. Vocabularies add theirs here."""
 
 CONTENT_PREFIXES = ("gen_ai.prompt.", "gen_ai.completion.")
+_NO_CONTENT = frozenset({"gen_ai.prompt.name", "gen_ai.prompt.version"})
+"""What begins like an older vocabulary's messages, and says which template was used."""
 
 ERROR_EXTRAS = ("error.message", "exception.message", "exception.stacktrace")
 """Attributes that tell of an error in words."""
@@ -168,7 +170,11 @@ class _Shape:
 
 
 def _carrying(operation: Operation) -> list[str]:
-    return [name for name in operation.extras if name in CONTENT_EXTRAS or name.startswith(CONTENT_PREFIXES)]
+    return [
+        name
+        for name in operation.extras
+        if name in CONTENT_EXTRAS or (name.startswith(CONTENT_PREFIXES) and name not in _NO_CONTENT)
+    ]
 
 
 def _redact_errors(operation: Operation, redactor: Redactor) -> None:
