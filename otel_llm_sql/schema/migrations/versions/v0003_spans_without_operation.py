@@ -1,5 +1,6 @@
-"""A span that only names the session or user of its trace, an HTTP request say, stands in `llm_spans` without an
-operation; and of every span is known which user it names itself.
+"""Spans without an operation: an HTTP request, say, that only names the session of its trace.
+
+And of every span is known which user it names itself.
 """
 
 from __future__ import annotations
