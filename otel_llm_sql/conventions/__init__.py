@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
-from otel_llm_sql.conventions import genai, genai_events, surroundings
+from otel_llm_sql.conventions import genai, genai_events, surroundings, vercel
 from otel_llm_sql.conventions.content import without_content
 from otel_llm_sql.conventions.shared import PREFIX
 from otel_llm_sql.intake.sdk import log_attributes, log_name, span_attributes
@@ -40,6 +40,7 @@ class Vocabulary(Protocol):
 VOCABULARIES = cast(
     "tuple[Vocabulary, ...]",
     (
+        vercel,
         genai_events,
         genai,
     ),

@@ -20,7 +20,7 @@ PREFIXES = ("gen_ai.",)
 
 
 @closed
-def _provider(cleaner: Cleaner, name: str, value: Any) -> str | None:
+def provider(cleaner: Cleaner, name: str, value: Any) -> str | None:
     known = provider_name(cleaner.bounded(name, value) or "")
     return known[:255] if known else None
 
@@ -97,7 +97,7 @@ FIELDS = (
         tool_name=("gen_ai.tool.name",),
     ),
     Field("operation_type", operation_word, ("gen_ai.operation.name",)),
-    Field("provider", _provider, ("gen_ai.provider.name", "gen_ai.system")),
+    Field("provider", provider, ("gen_ai.provider.name", "gen_ai.system")),
     Field("input_tokens", count, (_USAGE + "input_tokens", _USAGE + "prompt_tokens")),
     Field("output_tokens", count, (_USAGE + "output_tokens", _USAGE + "completion_tokens")),
     Field(
