@@ -21,28 +21,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from corpus_judge import TOKENS, Judge, Verdict
+from corpus_facts import TARGETS, Verdict
+from corpus_judge import Judge
 from corpus_rows import empty_database, load_case
 
 import otel_llm_sql
 
 FOLDER = Path(__file__).parent / "corpus"
 FIGURES = FOLDER / "figures.json"
-
-SUMS = tuple(f"sum {kind}" for kind in TOKENS)
-TARGETS = {
-    **dict.fromkeys(("loads", "twice"), 1.0),
-    **dict.fromkeys(("calls", *SUMS), 0.99),
-    **dict.fromkeys(TOKENS, 0.99),
-    **dict.fromkeys(("model", "request_model", "provider", "operation_type", "status"), 0.99),
-    **dict.fromkeys(("finish_reason", "response_id"), 0.99),
-    "error_message": 0.97,
-    **dict.fromkeys(("session", "user", "agent"), 0.98),
-    "metadata": 0.0,
-    **dict.fromkeys(("system_text", "user_text", "assistant_text", "thinking"), 0.98),
-    **dict.fromkeys(("tool_call.id", "tool_call.name", "tool_call.arguments", "tool_result"), 0.98),
-}
-"""Fact -> the share of the told ones that is to be right. The order of the table."""
 
 Figures = dict[str, dict[str, str]]
 
