@@ -27,6 +27,7 @@ def provider(cleaner: Cleaner, name: str, value: Any) -> str | None:
 
 @closed
 def operation_word(cleaner: Cleaner, name: str, value: Any) -> str | None:
+    """OpenTelemetry's word for what was done, whatever older generations called it."""
     told = (cleaner.bounded(name, value, 64) or "").lower()[:64]
     return _OPERATION_TYPES.get(told, told) or None
 
