@@ -1,0 +1,73 @@
+"""What a vocabulary is, and which one reads a signal: the most specific one that it is known to speak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Protocol
+
+from otel_llm_sql.intake.signal import Signal
+from otel_llm_sql.records import Operation
+
+
+class Vocabulary(Protocol):
+    """A module, or another object, that knows one vocabulary of attribute names.
+
+    Attributes:
+        PREFIXES: what names of its attributes begin with; a signal without any is not looked at further.
+        EVENT_NAMES: its events, for signals that are recognised by an event's name alone.
+        MARKS: attributes of which one is enough to know that a signal speaks this vocabulary.
+        SCOPES: what the names of instrumentations begin with that speak it without a mark.
+    """
+
+    PREFIXES: tuple[str, ...]
+    EVENT_NAMES: frozenset[str]
+    MARKS: frozenset[str]
+    SCOPES: tuple[str, ...]
+
+    def read(self, signal: Signal, *, capture_media: bool = False) -> Operation | None:
+        """The operation the signal tells of, None where the vocabulary does not recognise it."""
+
+
+class Reader:
+    """Reads signals by several vocabularies.
+
+    Args:
+        vocabularies: the most specific first.
+        standard: those of them that are asked first about a signal of which it is not known what it speaks.
+        names: beginnings of attributes' names that are of interest beside the vocabularies' own.
+
+    Attributes:
+        prefixes: what names of attributes begin with that are of interest.
+        event_names: the events that are.
+    """
+
+    def __init__(
+        self, vocabularies: Sequence[Vocabulary], standard: Sequence[Vocabulary] = (), names: Sequence[str] = ()
+    ) -> None:
+        self._vocabularies = tuple(vocabularies)
+        self._standard = tuple(standard)
+        self.prefixes = tuple({*names, *(prefix for known in vocabularies for prefix in known.PREFIXES)})
+        self.event_names = frozenset(name for known in vocabularies for name in known.EVENT_NAMES)
+        self._marks = {mark: rank for rank, known in reversed([*enumerate(vocabularies)]) for mark in known.MARKS}
+        self._order = lru_cache(maxsize=4096)(self._ordered)
+
+    def read(self, signal: Signal, *, capture_media: bool = False) -> Operation | None:
+        """What a signal tells, None where no vocabulary recognises it."""
+        # One operation on two sets: asking every vocabulary in turn would take longer than reading the span.
+        marks = self._marks.keys() & signal.attributes.keys()
+        for known in self._order(frozenset(map(self._marks.__getitem__, marks)), signal.scope_name or ""):
+            operation = known.read(signal, capture_media=capture_media)
+            if operation is not None:
+                return operation
+        return None
+
+    def _ordered(self, marked: frozenset[int], scope: str) -> tuple[Vocabulary, ...]:
+        """All vocabularies: those that a signal is known to speak, then the standard ones, then the others."""
+
+        def precedence(rank: int) -> tuple[bool, bool, int]:
+            known = self._vocabularies[rank]
+            speaks = rank in marked or scope.startswith(tuple(known.SCOPES))
+            return (not speaks, known not in self._standard, rank)
+
+        return tuple(self._vocabularies[rank] for rank in sorted(range(len(self._vocabularies)), key=precedence))
