@@ -55,6 +55,8 @@ CONTENT_EXTRAS = frozenset(
         "gen_ai.tool.call.arguments",
         "gen_ai.tool.call.result",
         "gen_ai.tool.definitions",
+        "genkit:input",
+        "genkit:output",
         "input",
         "model_request_parameters",
         "output",

@@ -150,6 +150,8 @@ _USES_TOOLS = frozenset({"anthropic", "aws.bedrock"})
 def _take_usage(signal: Signal, found: Findings) -> None:
     """Tokens written to the cache may stand in the provider's own words only; SDK 5 left cached tokens out."""
     values = found.values
+    if values.get("operation_type") != "chat":
+        return
     told = found.extras.get("ai.response.providerMetadata")
     if "cache_write_input_tokens" not in values and isinstance(told, str) and "cache" in told:
         written = _cache_write(found.cleaner.structure("ai.response.providerMetadata", told))
