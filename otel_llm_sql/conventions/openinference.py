@@ -180,9 +180,9 @@ def _take_exchange(signal: Signal, found: Findings, content: Content, items: Ite
         if instructions := parameters.get("instructions"):
             found.values.setdefault("system", instructions)
         content.take_tools(parameters.get("tools"))
-        content.take_messages()
+        content.take_messages(parameters)
         if kind not in AGGREGATES and signal.status != "error":
-            content.take_plain_answer()
+            content.take_answer(found.extras.get("instructor.response_model"))
 
 
 _LISTS = {
@@ -194,13 +194,19 @@ _LISTS = {
 
 
 def _take_tool(found: Findings, content: Content) -> None:
-    """Arguments and result by OpenTelemetry's names for them."""
+    """Arguments, result and the call's id by OpenTelemetry's names for them."""
+    answered = content.answered()
     for field, name in (("sent", "gen_ai.tool.call.arguments"), ("came_back", "gen_ai.tool.call.result")):
         told = content.take(field)
         if told is not None and name not in found.extras:
             found.put(name, told)
-    if "tool_call.id" in found.extras:
-        found.extras.setdefault("gen_ai.tool.call.id", found.extras.pop("tool_call.id"))
+    if answered.get("content") is not None:
+        found.put("gen_ai.tool.call.result", answered["content"])
+    call_id = found.extras.pop("tool_call.id", None) or answered.get("tool_call_id")
+    if call_id and "gen_ai.tool.call.id" not in found.extras:
+        found.put("gen_ai.tool.call.id", call_id)
+    for name in ("input.mime_type", "output.mime_type"):
+        found.extras.pop(name, None)
 
 
 def _take_lists(found: Findings, content: Content, items: Items, kind: str) -> None:

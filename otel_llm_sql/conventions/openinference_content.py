@@ -12,6 +12,7 @@ from typing import Any
 
 from otel_llm_sql.conventions.bodies import CONTENT_OF_REQUESTS, Body, read_request, read_response, read_state, text
 from otel_llm_sql.conventions.json_text import parse
+from otel_llm_sql.conventions.langchain_messages import openai_shaped
 from otel_llm_sql.conventions.openinference_messages import Items, message, tool
 from otel_llm_sql.conventions.table import Findings
 
@@ -63,8 +64,12 @@ class Content:
             return told[1] if told else None
         return None
 
-    def take_messages(self) -> None:
-        """Fill `system`, `input` and `output`; bodies whose messages are told leave, but for the rest of them."""
+    def take_messages(self, parameters: Mapping[str, Any]) -> None:
+        """Fill `system`, `input` and `output`; bodies whose messages are told leave, but for the rest of them.
+
+        Args:
+            parameters: what need not be told again as the rest of a request.
+        """
         values = self._found.values
         lists = [[message(fields) for fields in self._items.of(f"llm.{side}_messages")] for side in ("input", "output")]
         sent, back = _conversation(self.sent, self.back)
@@ -75,6 +80,9 @@ class Content:
                 values["system"] = sent.system
         if told := _fuller(back, lists[1]):
             values["output"] = told
+        if self.sent:
+            rest = self.sent.rest
+            self.sent.rest = {key: item for key, item in rest.items() if parameters.get(key, rest) != item}
         self._keep("sent", "input.value", self.sent, is_told="input" in values)
         self._keep("came_back", "output.value", self.back, is_told="output" in values)
 
@@ -118,11 +126,27 @@ class Content:
         texts = [parts[0].get("text") if isinstance(parts, list) and parts else parts for parts in told]
         return raw.removeprefix("assistant: ") in [one or "" for one in texts]
 
-    def take_plain_answer(self) -> None:
-        """The plain text that came back, where no list tells it."""
-        raw = self._raw.get("came_back")
-        if "output" not in self._found.values and isinstance(raw, str) and "came_back" not in self._broken:
-            self._found.values["output"] = [{"role": "assistant", "content": raw}]
+    def take_answer(self, response_model: Any) -> None:
+        """What came back without a message around it, where no list tells it: plain text, or what a model was made of.
+
+        Args:
+            response_model: the name of Instructor's response model, by default the one tool that is called.
+        """
+        raw, values = self._raw.get("came_back"), self._found.values
+        if "output" in values:
+            return
+        if isinstance(raw, Mapping) and isinstance(response_model, str):
+            call = {"type": "function", "name": response_model, "arguments": raw}
+            values["output"] = [{"role": "assistant", "tool_calls": [call]}]
+        elif isinstance(raw, str) and "came_back" not in self._broken:
+            values["output"] = [{"role": "assistant", "content": raw}]
+        else:
+            return
+        self._found.extras.pop("output.value", None)
+
+    def answered(self) -> Mapping[str, Any]:
+        """The message that a tool of LangChain's comes back as, empty for all others."""
+        return openai_shaped(self._raw.get("came_back")) or {}
 
     def take_tools(self, offered: Any) -> None:
         """The tools that were offered: as the list tells them, else the request, else the parameters."""

@@ -39,9 +39,9 @@ def take_models(signal: Signal, found: Findings, content: Content, parameters: A
     values["provider"] = host or system or values.get("provider") or _CLIENTS.get(scope)
     nobody_answered = signal.status == "error" or values["operation_type"] == "embeddings"
     echo = "id" in parameters  # openai-agents: what came back, without what was said
-    served = back.model or take("served", None) or values.get("model") or (asked_model(parameters) if echo else None)
-    asked = take("asked", None) or sent.model or (None if echo else asked_model(parameters))
-    named = take("named", None)
+    named, served, asked = (take(field, None) for field in ("named", "served", "asked"))
+    served = back.model or served or values.get("model") or (asked_model(parameters) if echo else None)
+    asked = asked or sent.model or (None if echo else asked_model(parameters))
     if named and not served and not asked and (scope.startswith(_ASKS) or nobody_answered):
         asked = named
     else:
