@@ -13,112 +13,10 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from otel_llm_sql.conventions.clean import Cleaner
+from otel_llm_sql.conventions.content_attributes import CONTENT_EXTRAS, CONTENT_PREFIXES, ERROR_EXTRAS, NO_CONTENT
 from otel_llm_sql.conventions.media import is_descriptor
 from otel_llm_sql.conventions.redaction import Redactor
 from otel_llm_sql.records import JsonValue, Message, Operation
-
-CONTENT_EXTRAS = frozenset(
-    {
-        "ai.documents",
-        "ai.prompt",
-        "ai.prompt.messages",
-        "ai.prompt.tools",
-        "ai.ranking",
-        "ai.response.files",
-        "ai.response.object",
-        "ai.response.reasoning",
-        "ai.response.text",
-        "ai.response.toolCalls",
-        "ai.result.object",
-        "ai.result.text",
-        "ai.result.toolCalls",
-        "ai.schema",
-        "ai.toolCall.args",
-        "ai.toolCall.result",
-        "ai.value",
-        "ai.values",
-        "all_messages",
-        "all_messages_events",
-        "crewai.agent.backstory",
-        "crewai.agent.goal",
-        "crewai.agent.tools_results",
-        "crewai.crew.agents",
-        "crewai.crew.result",
-        "crewai.crew.tasks",
-        "crewai.crew.tasks_output",
-        "crewai.task.context",
-        "crewai.task.description",
-        "crewai.task.expected_output",
-        "crewai.task.output",
-        "crew_agents",
-        "crew_inputs",
-        "crew_tasks",
-        "embedding.embeddings",
-        "events",
-        "final_result",
-        "gen_ai.completion",
-        "gen_ai.evaluation.explanation",
-        "gen_ai.event.content",
-        "gen_ai.input.messages",
-        "gen_ai.memory.query.text",
-        "gen_ai.memory.records",
-        "gen_ai.output.messages",
-        "gen_ai.prompt",
-        "gen_ai.retrieval.documents",
-        "gen_ai.retrieval.query.text",
-        "gen_ai.system_instructions",
-        "gen_ai.task.input",
-        "gen_ai.task.output",
-        "gen_ai.tool.args",
-        "gen_ai.tool.call.arguments",
-        "gen_ai.tool.call.result",
-        "gen_ai.tool.definitions",
-        "genkit:input",
-        "genkit:output",
-        "input",
-        "input.value",
-        "llm.prompt_template.template",
-        "llm.prompt_template.variables",
-        "mcp.request.argument",
-        "mcp.response.value",
-        "model_request_parameters",
-        "output",
-        "output.value",
-        "prompt",
-        "pydantic_ai.all_messages",
-        "pydantic_ai.new_messages",
-        "request_data",
-        "reranker.input_documents",
-        "reranker.output_documents",
-        "reranker.query",
-        "response_data",
-        "tool.arguments",
-        "tool_arguments",
-        "tool_response",
-        "traceloop.entity.input",
-        "traceloop.entity.output",
-        "traceloop.prompt.template",
-        "traceloop.prompt.template_variables",
-    }
-)
-"""Attributes that carry content. Vocabularies add theirs here."""
-
-CONTENT_PREFIXES = (
-    "gen_ai.prompt.",
-    "gen_ai.completion.",
-    "llm.choices.",
-    "llm.input_messages.",
-    "llm.invocation_parameters.",
-    "llm.output_messages.",
-    "llm.prompts.",
-    "message.",
-    "retrieval.documents.",
-)
-_NO_CONTENT = frozenset({"gen_ai.prompt.name", "gen_ai.prompt.version"})
-"""What begins like an older vocabulary's messages, and says which template was used."""
-
-ERROR_EXTRAS = ("error.message", "exception.message", "exception.stacktrace")
-"""Attributes that tell of an error in words."""
 
 _CALLS = frozenset({"tool_call", "tool_call_response"})
 _KEPT_OF_CALLS = ("id", "name")
@@ -235,7 +133,7 @@ def _carrying(operation: Operation) -> list[str]:
     return [
         name
         for name in operation.extras
-        if name in CONTENT_EXTRAS or (name.startswith(CONTENT_PREFIXES) and name not in _NO_CONTENT)
+        if name in CONTENT_EXTRAS or (name.startswith(CONTENT_PREFIXES) and name not in NO_CONTENT)
     ]
 
 

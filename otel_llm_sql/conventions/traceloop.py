@@ -26,7 +26,7 @@ from otel_llm_sql.conventions.shared import context_fields, operation
 from otel_llm_sql.conventions.table import Field, Findings, compiled, count, raw, text
 from otel_llm_sql.conventions.traceloop_entities import take_entity
 from otel_llm_sql.conventions.traceloop_messages import PREFIXES as INDEXED
-from otel_llm_sql.conventions.traceloop_messages import split
+from otel_llm_sql.conventions.traceloop_messages import split, with_call_ids
 from otel_llm_sql.intake.signal import Signal
 from otel_llm_sql.records import Operation
 
@@ -176,6 +176,8 @@ def _apply_rules(signal: Signal, found: Findings) -> None:
         values["operation_type"] = "invoke_workflow"
     if scope.endswith(".langchain"):
         found.give_back(("agent_id",))  # the id of one run
+    if scope.endswith(".openai_agents") and "input" in values:
+        values["input"] = with_call_ids(values["input"])
     apply_rules(signal, found)
 
 

@@ -7,6 +7,7 @@ definitions. Numbers may start anywhere: the SDK drops the oldest attributes of 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby, pairwise
 from typing import Any, TypeAlias
 
 from otel_llm_sql.conventions.json_text import parse
@@ -134,6 +135,50 @@ def _opened(text: Any) -> Any:
         return parse(text)
     except ValueError:
         return text
+
+
+def with_call_ids(told: Any) -> Any:
+    """A history in which the calls of tools carry the ids that their results answer.
+
+    The instrumentation of openai-agents tells a call by its own id when it is received (`call_...`), and by the id of
+    the item around it when it is sent again (`fc_...`), while its result still names the former.
+
+    Args:
+        told: what stands in `gen_ai.input.messages`.
+
+    Returns:
+        The messages as a structure where ids had to be mended, else what was told.
+    """
+    if not isinstance(told, str) or f'"{_ITEM}' not in told:
+        return told
+    try:
+        messages = parse(told)
+    except ValueError:
+        return told
+    runs = [(kind, list(parts)) for kind, parts in groupby(_parts(messages), _kind)]
+    for (kind, calls), (next_kind, results) in pairwise(runs):
+        if (kind, next_kind) == ("call", "result") and len(calls) == len(results):
+            for call, result in zip(calls, results, strict=True):
+                call["id"] = result.get("id")
+    return messages
+
+
+_ITEM = "fc_"
+
+
+def _kind(part: dict[str, Any]) -> str:
+    if part.get("type") == "tool_call":
+        return "call" if str(part.get("id")).startswith(_ITEM) else "known call"
+    return "result" if part.get("type") == "tool_call_response" else "other"
+
+
+def _parts(messages: Any) -> list[dict[str, Any]]:
+    told = (
+        [message.get("parts") for message in messages if isinstance(message, dict)]
+        if isinstance(messages, list)
+        else []
+    )
+    return [part for parts in told if isinstance(parts, list) for part in parts if isinstance(part, dict)]
 
 
 _LISTS = {"input": _messages, "output": _messages, "tool_definitions": _tools}
