@@ -123,6 +123,14 @@ def _opened(body: Any) -> Mapping[str, Any]:
     return {} if body is None else {"content": body}
 
 
+def _content_object(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Google's libraries tell Gemini's `Content`, a message of its own, and a word where capture is off."""
+    content = message.get("content")
+    if isinstance(content, Mapping) and "parts" in content:
+        return content
+    return {} if content == "<elided>" else message
+
+
 def _told(cleaner: Cleaner, event: str, fields: Mapping[str, Any]) -> list[Message]:
     role, direction = MESSAGE_EVENTS[event]
     inner = fields.get("message") if direction == "output" else None
@@ -132,7 +140,7 @@ def _told(cleaner: Cleaner, event: str, fields: Mapping[str, Any]) -> list[Messa
         inner = {"content": inner}
     if inner is not fields and "tool_calls" in fields:  # beside the message in conventions 1.29
         inner = {"tool_calls": fields["tool_calls"], **inner}
-    messages = read_message(cleaner, event, inner, direction, role)
+    messages = read_message(cleaner, event, _content_object(inner), direction, role)
     if direction == "output":
         reason = cleaner.bounded(event, fields.get("finish_reason"), 64)
         for message in messages:

@@ -34,8 +34,8 @@ _BEDROCK = (
 )
 """Scopes whose `input_tokens` are without cached ones, as Bedrock counts, against the convention."""
 
-_MILLISECONDS = ("strands.",)
-"""Scopes that give the time to the first token in milliseconds."""
+_STRANDS = "strands."
+_CONTENT_OF_STRANDS = frozenset({"system_prompt"})
 
 _OPENAI_AGENTS = "opentelemetry.instrumentation.openai_agents"
 _AGENT_DEFAULTS = {"agent_name": "OpenAI Agent", "agent_id": "agent"}
@@ -55,9 +55,8 @@ def apply_rules(signal: Signal, found: Findings) -> None:
         _bedrock(found)
     elif scope == _OPENAI_AGENTS:
         _openai_agents(found)
-    if "time_to_first_token_ms" in values and scope.startswith(_MILLISECONDS):
-        name, value, _ = found.sources["time_to_first_token_ms"]
-        values["time_to_first_token_ms"] = found.cleaner.count(name, value)
+    elif scope.startswith(_STRANDS):
+        _strands(found)
     if values.get("operation_type") not in _CALLS and not values.keys() & _OF_CALLS:
         # A step some framework invented (`agent_handoff`) asked nobody.
         found.give_back(("provider",))
@@ -84,6 +83,20 @@ def _bedrock(found: Findings) -> None:
         name, value, _ = found.sources["input_tokens"]
         found.put(name, value)
         values["input_tokens"] = found.cleaner.count(name, values["input_tokens"] + cached)
+
+
+def _strands(found: Findings) -> None:
+    """It gives the time to the first token in milliseconds, and the application's `trace_attributes` as they are.
+
+    Its own names all have a dot: the others are the application's.
+    """
+    values, extras = found.values, found.extras
+    if "time_to_first_token_ms" in values:
+        name, value, _ = found.sources["time_to_first_token_ms"]
+        values["time_to_first_token_ms"] = found.cleaner.count(name, value)
+    names = [name for name in extras if "." not in name and name not in _CONTENT_OF_STRANDS]
+    if names:
+        values["metadata"] = {**{name: extras.pop(name) for name in names}, **(values.get("metadata") or {})}
 
 
 def _openai_agents(found: Findings) -> None:

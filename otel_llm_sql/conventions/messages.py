@@ -149,11 +149,7 @@ def read_message(cleaner: Cleaner, name: str, raw: Mapping[str, Any], direction:
     if told is not None and told != "":
         role = role_name(cleaner, name, told)
     content = raw.get("parts")
-    if content is None:
-        content = raw.get("content")
-        if isinstance(content, Mapping) and "parts" in content:  # Gemini's Content object
-            content = content["parts"]
-    parts = read_parts(cleaner, name, content)
+    parts = read_parts(cleaner, name, raw.get("content") if content is None else content)
     if not raw.keys() <= _PLAIN_KEYS:
         parts = _more_parts(cleaner, name, raw, parts)
     call_id = None

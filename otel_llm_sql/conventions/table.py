@@ -132,8 +132,8 @@ class Findings:
         for field in fields:
             if field in self.values:
                 del self.values[field]
-                name, value, _ = self.sources[field]
-                self.put(name, value)
+                if field in self.sources:
+                    self.put(*self.sources[field][:2])
 
 
 def closed(read: Read) -> Read:
