@@ -6,7 +6,7 @@ definitions. Numbers may start anywhere: the SDK drops the oldest attributes of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import groupby, pairwise
 from typing import Any, TypeAlias
 
@@ -81,11 +81,11 @@ def _item(told: dict[str, _Told], prefix: str, number: str) -> dict[str, Any]:
     return told.setdefault(_DIRECTIONS[prefix], {}).setdefault(int(number), {})
 
 
-def _messages(items: _Told) -> list[dict[str, Any]]:
+def _messages(items: _Told, role: str) -> list[dict[str, Any]]:
     messages = []
     thought: list[str] = []
     for _, item in sorted(items.items()):
-        message = _message(item)
+        message = {"role": role, **_message(item)}
         if item.get("role") == "thinking":  # Anthropic's thinking is told as a message before the one it belongs to
             thought.append(str(item.get("content") or ""))
             continue
@@ -181,4 +181,8 @@ def _parts(messages: Any) -> list[dict[str, Any]]:
     return [part for parts in told if isinstance(parts, list) for part in parts if isinstance(part, dict)]
 
 
-_LISTS = {"input": _messages, "output": _messages, "tool_definitions": _tools}
+_LISTS: dict[str, Callable[[_Told], list[dict[str, Any]]]] = {
+    "input": lambda items: _messages(items, "user"),
+    "output": lambda items: _messages(items, "assistant"),
+    "tool_definitions": _tools,
+}
