@@ -64,6 +64,15 @@ OTEL_EXPORTER_LLM_SQL_WORKSPACE = "OTEL_EXPORTER_LLM_SQL_WORKSPACE"
 Workspace of sessions whose telemetry names none.
 """
 
+OTEL_EXPORTER_LLM_SQL_ATTRIBUTES = "OTEL_EXPORTER_LLM_SQL_ATTRIBUTES"
+"""
+.. envvar:: OTEL_EXPORTER_LLM_SQL_ATTRIBUTES
+
+Which attributes of yours, on spans or resources, say what `session()` would:
+`session_key=app.chat_id,user_id=app.user.id,metadata.tenant=app.tenant`.
+Fields: session_key, workspace, agent_id, action_id, user_id, metadata (a JSON object), metadata.KEY.
+"""
+
 OTEL_EXPORTER_LLM_SQL_PRICES = "OTEL_EXPORTER_LLM_SQL_PRICES"
 """
 .. envvar:: OTEL_EXPORTER_LLM_SQL_PRICES

@@ -44,8 +44,10 @@ class _Door:
         self.shut = False
         self._settings: Settings | None = None
         self._wrong = ""
+        self.session_names: frozenset[str] = frozenset()
         try:
             self._settings = load(**arguments)
+            self.session_names = frozenset(name for field, name in self._settings.attributes if field == "session_key")
             _open.setdefault(self._settings, WeakSet()).add(self)
         except Exception as error:  # noqa: BLE001 - an exception here would switch off everybody's telemetry (fact 7)
             self._wrong = notices.reason(error)
@@ -148,7 +150,9 @@ class LlmSqlSpanExporter(SpanExporter):
             SUCCESS when they are committed. FAILURE when they are not, within `Settings.timeout` seconds; they are
             then kept, within `Settings.backlog_bytes`, and tried again before the next export.
         """
-        stored = self._door.deliver(lambda: [from_span(span) for span in spans if is_genai_span(span)], len(spans))
+        names = self._door.session_names
+        wanted = (span for span in spans if is_genai_span(span, names))
+        stored = self._door.deliver(lambda: map(from_span, wanted), len(spans))
         return SpanExportResult.SUCCESS if stored else SpanExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:

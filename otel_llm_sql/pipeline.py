@@ -14,7 +14,7 @@ from contextlib import suppress
 from weakref import WeakSet
 
 from otel_llm_sql.backlog import Backlog
-from otel_llm_sql.conventions import content, read
+from otel_llm_sql.conventions import attribute_mapping, content, read
 from otel_llm_sql.errors import DatabaseUnavailableError, SchemaError, StoreError
 from otel_llm_sql.intake.signal import Signal
 from otel_llm_sql.letters import letter_of_operation, letter_of_signal
@@ -55,6 +55,7 @@ class Pipeline:
         self._settings = settings
         self._prices = Prices(settings.prices)
         self._content = content.policy(settings.capture_content, settings.hash_key, settings.redact_patterns)
+        self._mapping = attribute_mapping(settings.attributes)
         self._writer = Writer(settings)
         self._spool = Spool(spool_directory(settings), settings.url, _SPOOL * settings.backlog_bytes)
         self._start()
@@ -199,13 +200,12 @@ class Pipeline:
     def _read(self, signal: Signal, letters: list[Letter]) -> Operation | None:
         """Hops one and two: a signal becomes a priced operation."""
         try:
-            operation = read(signal, capture_media=self._settings.capture_media)
+            operation = read(self._mapping.applied(signal), capture_media=self._settings.capture_media)
             if operation is None:
                 self.ignored += 1
                 return None
             self._content.apply(operation)
-            if operation.workspace is None:
-                operation.workspace = self._settings.workspace
+            operation.workspace = operation.workspace or self._settings.workspace
             self._prices.price(operation)
         except Exception as error:  # noqa: BLE001 - one signal that we misread must not cost its neighbours
             letters.append(self._letter(signal, f"could not be read: {type(error).__name__}"))

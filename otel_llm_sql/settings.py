@@ -11,7 +11,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +45,7 @@ class Settings:
         query_timeout: seconds a query may take.
         spool: directory for what a process could not store before it ended; `off` for none; None for
             `otel-llm-sql/spool` in the user's data directory.
+        attributes: pairs of field and attribute: which attributes of the application's say what `session()` would.
     """
 
     url: str
@@ -60,6 +61,7 @@ class Settings:
     hash_key: str | None = None
     redact_patterns: tuple[str, ...] = ()
     capture_media: bool = False
+    attributes: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         shown = ((name, getattr(self, name)) for name in self.__slots__)
@@ -227,6 +229,26 @@ def _listed(text: str) -> list[Any]:
     return items if isinstance(items, list) else [text]
 
 
+def _pairs(setting: str, value: Any) -> tuple[tuple[str, str], ...]:
+    """Field and attribute; a mapping may name several attributes for a field."""
+    if isinstance(value, str):
+        items = (item.partition("=") for item in value.split(",") if item.strip())
+        given = [(field.strip(), name.strip()) for field, _, name in items]
+    elif isinstance(value, Mapping):
+        given = [(field, name) for field, names in value.items() for name in _several(names)]
+    else:
+        raise _wrong(setting, value, _MAPPING)
+    for field, name in given:
+        key = field.removeprefix("metadata.") if isinstance(field, str) else ""
+        if not isinstance(name, str) or not name or not (field in _MAPPED or 0 < len(key) < len(field)):
+            raise _wrong(setting, value, _MAPPING)
+    return tuple(given)
+
+
+def _several(names: Any) -> Sequence[Any]:
+    return names if isinstance(names, list | tuple) else (names,)
+
+
 def _seconds(setting: str, value: Any) -> float:
     try:
         seconds = math.nan if isinstance(value, bool) else float(value)
@@ -243,6 +265,8 @@ def _bytes(setting: str, value: Any) -> int:
     return int(value)
 
 
+_MAPPED = ("session_key", "workspace", "agent_id", "action_id", "user_id", "metadata")
+_MAPPING = f"field=attribute,... or a mapping of fields to attributes; fields: {', '.join(_MAPPED)}, metadata.KEY"
 _SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _CAPTURE: Mapping[str, bool | str] = {**_SWITCH, "hash": "hash", "redacted": "redacted"}
 _SHOWN: Mapping[str, Callable[[str], str]] = {"url": mask, "async_url": mask, "hash_key": lambda _: "***"}
@@ -261,6 +285,7 @@ _SETTINGS: Mapping[str, Callable[[str, Any], Any]] = {
     "hash_key": _secret,
     "redact_patterns": _expressions,
     "capture_media": _switch,
+    "attributes": _pairs,
 }
 _URLS = {"url", "async_url"}
 _ALIASES = {"db_uri": "url", "async_db_uri": "async_url"}

@@ -40,12 +40,14 @@ def test_every_setting_has_an_environment_variable(monkeypatch: pytest.MonkeyPat
         "REDACT_PATTERNS": "[A-Z]{3}-\\d+",
         "SPOOL": "off",
         "CAPTURE_MEDIA": "on",
+        "ATTRIBUTES": "session_key=app.chat, metadata.tenant = app.tenant,",
     }
     for name, value in given.items():
         monkeypatch.setenv(f"OTEL_EXPORTER_LLM_SQL_{name}", value)
     expected = Settings(*("sqlite:///a.db", "sqlite+aiosqlite:///a.db", "telemetry"), capture_content=False)
     rest = {"workspace": "shop", "prices": "p.json", "timeout": 2.5, "backlog_bytes": 0, "query_timeout": 7.0}
     rest |= {"hash_key": SECRET, "redact_patterns": ("[A-Z]{3}-\\d+",), "spool": "off", "capture_media": True}
+    rest |= {"attributes": (("session_key", "app.chat"), ("metadata.tenant", "app.tenant"))}
     assert load() == Settings(**({name: getattr(expected, name) for name in Settings.__slots__} | rest))
 
 
@@ -102,6 +104,13 @@ def test_values_of_a_yaml_file_have_types_of_their_own() -> None:
     assert typed == text == Settings("sqlite://", None, None, False, "7", "p", 3.0, 10)
 
 
+def test_attributes_are_text_or_a_mapping() -> None:
+    """In Python a mapping says which attributes are whose, several for a field where there are; order is kept."""
+    mapping = load(url="sqlite://", attributes={"user_id": ["app.user", "app.login"], "metadata": "app.more"})
+    assert mapping == load(url="sqlite://", attributes="user_id=app.user,user_id=app.login,metadata=app.more")
+    assert mapping.attributes == (("user_id", "app.user"), ("user_id", "app.login"), ("metadata", "app.more"))
+
+
 def test_the_default_is_a_file_in_the_users_data_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without settings the database is embedded; nothing is created by asking."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
@@ -153,6 +162,17 @@ def test_without_a_home_the_message_says_what_to_set(monkeypatch: pytest.MonkeyP
         ("redact_patterns", ["a", 7], "(JSON) list"),
         ("redact_patterns", "(?P<a", "a regular expression (missing >"),
         ("workspace", {"name": "x"}, "text"),
+        (
+            "attributes",
+            "chat=app.chat",
+            "fields: session_key, workspace, agent_id, action_id, user_id, metadata, metadata.KEY",
+        ),
+        ("attributes", "session_key", "field=attribute,..."),
+        ("attributes", "session_key=", "field=attribute,..."),
+        ("attributes", "metadata.=app.tenant", "metadata.KEY"),
+        ("attributes", {"user_id": 7}, "a mapping of fields to attributes"),
+        ("attributes", {7: "app.user"}, "field=attribute,..."),
+        ("attributes", ["user_id"], "a mapping of fields to attributes"),
         ("schema", "x" * 64, "63 bytes"),
     ],
 )

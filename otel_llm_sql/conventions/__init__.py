@@ -12,10 +12,15 @@ from functools import cache
 from typing import Any, cast
 
 from otel_llm_sql.conventions import (
+    adk,
     genai,
     genai_events,
+    genkit,
     installed,
+    openinference,
+    openlit,
     surroundings,
+    traceloop,
     vercel,
 )
 from otel_llm_sql.conventions.clean import Cleaner
@@ -23,6 +28,7 @@ from otel_llm_sql.conventions.content import without_content
 from otel_llm_sql.conventions.genai_content import take_content
 from otel_llm_sql.conventions.genai_fields import FIELDS as GENAI_FIELDS
 from otel_llm_sql.conventions.genai_fields import finish_words, operation_word, provider
+from otel_llm_sql.conventions.mapping import AttributeMapping
 from otel_llm_sql.conventions.messages import read_messages
 from otel_llm_sql.conventions.shared import PREFIX, context_fields, operation
 from otel_llm_sql.conventions.table import Field, Findings, compiled, count, milliseconds, raw, seconds, text
@@ -35,6 +41,11 @@ VOCABULARIES = cast(
     "tuple[Vocabulary, ...]",
     (
         vercel,
+        genkit,
+        adk,
+        openinference,
+        openlit,
+        traceloop,
         genai_events,
         genai,
     ),
@@ -60,6 +71,7 @@ def read(signal: Signal, *, capture_media: bool = False) -> Operation | None:
     Returns:
         A storable Operation, None for a signal that is not about GenAI.
     """
+    signal = openinference.of_host(signal)
     return _reader().read(signal, capture_media=capture_media) or surroundings.read(signal)
 
 
@@ -88,6 +100,11 @@ def is_genai_span(span: Any, names: frozenset[str] = frozenset()) -> bool:
     return bool(span.events) and any(event.name in _reader().event_names for event in span.events)
 
 
+def attribute_mapping(pairs: Iterable[tuple[str, str]]) -> AttributeMapping:
+    """The application's own attributes, as `Settings.attributes` pairs them with fields, under our names."""
+    return AttributeMapping(pairs, may_be_genai)
+
+
 def is_genai_log(record: Any) -> bool:
     """`may_be_genai` of an SDK log record, before a Signal is built of it."""
     return log_name(record) in _reader().event_names or may_be_genai(log_attributes(record))
@@ -104,6 +121,7 @@ __all__ = [
     "Signal",
     "SpanEvent",
     "Vocabulary",
+    "attribute_mapping",
     "compiled",
     "context_fields",
     "count",
