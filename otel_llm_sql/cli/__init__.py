@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from otel_llm_sql.cli import demo, failures, migrate, sql, status
+from otel_llm_sql.cli import demo, failures, import_files, migrate, sql, status
 
 COMMANDS = {
     "demo": demo,
     "status": status,
     "sql": sql,
+    "import": import_files,
     "migrate": migrate,
 }
 """A command is a module with `SUMMARY`, `add_arguments(parser)` and `run(arguments) -> exit code`."""

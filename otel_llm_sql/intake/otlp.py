@@ -64,7 +64,7 @@ def _message_class(request: tuple[str, str]) -> tuple[Any, type[Exception]]:
         module = importlib.import_module(request[0])
         failure = importlib.import_module("google.protobuf.message").DecodeError
     except ImportError as error:
-        raise LlmSqlError("reading OTLP needs opentelemetry-proto: pip install opentelemetry-proto") from error
+        raise LlmSqlError("reading OTLP needs opentelemetry-proto: pip install 'otel-llm-sql[otlp]'") from error
     return getattr(module, request[1]), failure
 
 
