@@ -6,7 +6,6 @@ LangGraph make of them. A body of another shape is None: whoever asked keeps it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from otel_llm_sql.conventions.body import (
@@ -29,7 +28,7 @@ def read_request(value: Any) -> Body | None:
     Args:
         value: parsed JSON.
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return by_key(value, _REQUESTS)
     messages = message_list(value)
     return Body(messages) if messages else None
@@ -52,7 +51,7 @@ def _responses_request(body: Object) -> Body | None:
         return None
     found = _request(body, messages, body.get("instructions"))
     conversation = body.get("conversation")
-    found.session_key = text(conversation.get("id") if isinstance(conversation, Mapping) else conversation)
+    found.session_key = text(conversation.get("id") if isinstance(conversation, dict) else conversation)
     return found
 
 
@@ -63,7 +62,7 @@ def _gemini_request(body: Object) -> Body | None:
     if not messages or None in messages:
         return None
     system = body.get("system_instruction") or body.get("systemInstruction")
-    if isinstance(system, Mapping):
+    if isinstance(system, dict):
         system = system.get("parts")
     return _request(body, messages, system)
 

@@ -24,6 +24,7 @@ class Body:
         model: asked for in a request, that answered in a response.
         finish_reasons: one per choice.
         session_key: the conversation a request belongs to.
+        history: what was sent before the answer, where the response tells it.
         rest: everything else that says something.
     """
 
@@ -34,6 +35,7 @@ class Body:
     response_id: str | None = None
     finish_reasons: list[str] = field(default_factory=list)
     session_key: str | None = None
+    history: list[Any] = field(default_factory=list)
     rest: dict[str, Any] = field(default_factory=dict)
 
 
@@ -57,7 +59,7 @@ def read_state(value: Any) -> Body | None:
     Args:
         value: parsed JSON: a list of messages, or a state that holds one.
     """
-    state = value if isinstance(value, Mapping) else {"messages": value}
+    state = value if isinstance(value, dict) else {"messages": value}
     messages = message_list(state.get("messages"), "assistant")
     rest = {key: item for key, item in state.items() if key != "messages" and not says_nothing(item)}
     return Body(messages, rest=rest) if messages else None
@@ -81,13 +83,13 @@ def message_list(value: Any, role: str = "user") -> list[Any]:
 
 
 def _messages(item: Any) -> list[Any]:
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         shaped = openai_shaped(item)
         return [shaped] if shaped else []
     if "role" in item:
         return [item] if item.keys() & frozenset(CONTENT) else []
     update = item.get("update")  # a Command of LangGraph's
-    if isinstance(update, Mapping):
+    if isinstance(update, dict):
         return message_list(update.get("messages"))
     shaped = openai_shaped(item)
     return [shaped] if shaped else []
@@ -97,13 +99,13 @@ def gemini_content(content: Any, role: str) -> dict[str, Any] | None:
     """A `Content` of Gemini's as a message; thoughts are marked as such."""
     if isinstance(content, str):
         return {"role": role, "content": content}
-    if not isinstance(content, Mapping) or not isinstance(content.get("parts"), list):
+    if not isinstance(content, dict) or not isinstance(content.get("parts"), list):
         return None
     return {"role": content.get("role") or role, "parts": [_gemini_part(part) for part in content["parts"]]}
 
 
 def _gemini_part(part: Any) -> Any:
-    if isinstance(part, Mapping) and part.get("thought"):
+    if isinstance(part, dict) and part.get("thought"):
         return {"type": "reasoning", "content": part.get("text")}
     return part
 

@@ -34,7 +34,7 @@ def openai_shaped(value: Any) -> dict[str, Any] | None:
     Returns:
         `role` and what OpenAI's messages hold, None for anything else.
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return _pair(value)
     fields = fields_of(value)
     role = None if fields is None else _role(value, fields)
@@ -42,7 +42,7 @@ def openai_shaped(value: Any) -> dict[str, Any] | None:
         return None
     more = fields.get("additional_kwargs")
     # A message's own fields are what LangChain made of the additional ones, in one shape for all providers.
-    told = {**(more if isinstance(more, Mapping) else {}), **{name: item for name, item in fields.items() if item}}
+    told = {**(more if isinstance(more, dict) else {}), **{name: item for name, item in fields.items() if item}}
     return {"role": role, "content": fields.get("content"), **{name: told[name] for name in _MORE if told.get(name)}}
 
 
@@ -50,7 +50,7 @@ def fields_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What stands inside of the wrapping of one message; None where there is no message."""
     for key in ("kwargs", "data"):
         inner = value.get(key)
-        if isinstance(inner, Mapping) and "content" in inner and ("lc" in value or "type" in value):
+        if isinstance(inner, dict) and "content" in inner and ("lc" in value or "type" in value):
             return inner
     return value if "content" in value and isinstance(value.get("type"), str) and "role" not in value else None
 

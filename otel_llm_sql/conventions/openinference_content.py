@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from otel_llm_sql.conventions.bodies import CONTENT_OF_REQUESTS, Body, read_request, read_response, read_state, text
@@ -71,20 +72,25 @@ class Content:
             parameters: what need not be told again as the rest of a request.
         """
         values = self._found.values
-        lists = [[message(fields) for fields in self._items.of(f"llm.{side}_messages")] for side in ("input", "output")]
         sent, back = _conversation(self.sent, self.back)
-        if told := _fuller(sent, lists[0]):
+        if told := self._fuller(sent, "llm.input_messages"):
             values["input"] = told
             values.pop("system", None)
             if sent is not None and told is sent.messages and sent.system:
                 values["system"] = sent.system
-        if told := _fuller(back, lists[1]):
+        if told := self._fuller(back, "llm.output_messages"):
             values["output"] = told
         if self.sent:
             rest = self.sent.rest
             self.sent.rest = {key: item for key, item in rest.items() if parameters.get(key, rest) != item}
         self._keep("sent", "input.value", self.sent, is_told="input" in values)
         self._keep("came_back", "output.value", self.back, is_told="output" in values)
+
+    def _fuller(self, body: Body | None, name: str) -> list[Any]:
+        """The messages of one direction, as the body tells them or the list."""
+        if body and sum(map(_weight, body.messages)) + bool(body.system) >= self._items.count(name):
+            return body.messages
+        return [message(fields) for fields in self._items.of(name)]
 
     def keep_all(self) -> None:
         """Leave the bodies in `extras`, as of a step whose messages nobody tells."""
@@ -107,24 +113,24 @@ class Content:
             return
         rest = body.rest if body else self._unknown(field, is_told=is_told)
         found.extras.pop(name.replace("value", "mime_type"), None)
-        if isinstance(rest, Mapping):
+        if isinstance(rest, dict):
             rest = {key: value for key, value in rest.items() if key not in _TOLD_BY_LISTS}
         if rest:
             found.put(name, rest)
 
     def _unknown(self, field: str, *, is_told: bool) -> Any:
         raw = self._raw[field]
-        if not is_told or not isinstance(raw, (str, Mapping)):
-            return self._found.sources[field][1]
-        if field in self._broken:
-            return None
-        return raw if isinstance(raw, Mapping) or not self._is_answer(raw) else None
+        if is_told and isinstance(raw, str):
+            return None if field in self._broken or self._is_answer(raw) else raw
+        return raw if is_told and isinstance(raw, dict) else self._found.sources[field][1]
 
     def _is_answer(self, raw: str) -> bool:
         """Whether the plain text of a response is what its message says; LlamaIndex puts the role before it."""
-        told = [one.get("content") for one in self._found.values.get("output") or () if isinstance(one, Mapping)]
-        texts = [parts[0].get("text") if isinstance(parts, list) and parts else parts for parts in told]
-        return raw.removeprefix("assistant: ") in [one or "" for one in texts]
+        told = [one.get("content") for one in self._found.values.get("output") or () if isinstance(one, dict)]
+        texts = [
+            one[0].get("text") if isinstance(one, list) and one and isinstance(one[0], dict) else one for one in told
+        ]
+        return raw.removeprefix("assistant: ") in [text or "" for text in texts]
 
     def take_answer(self, response_model: Any) -> None:
         """What came back without a message around it, where no list tells it: plain text, or what a model was made of.
@@ -135,7 +141,7 @@ class Content:
         raw, values = self._raw.get("came_back"), self._found.values
         if "output" in values:
             return
-        if isinstance(raw, Mapping) and isinstance(response_model, str):
+        if isinstance(raw, dict) and isinstance(response_model, str):
             call = {"type": "function", "name": response_model, "arguments": raw}
             values["output"] = [{"role": "assistant", "tool_calls": [call]}]
         elif isinstance(raw, str) and "came_back" not in self._broken:
@@ -166,18 +172,13 @@ def _opened(value: Any) -> Any:
 
 def _conversation(sent: Body | None, back: Body | None) -> tuple[Body | None, Body | None]:
     """A step that gives back the whole conversation received only what was said last."""
-    if back is None or back.finish_reasons or len(back.messages) == 1 or back.messages[-1].get("role") != "assistant":
+    if back is not None and sent is not None and len(back.history) > len(sent.messages):
+        return replace(sent, messages=back.history), back
+    if back is None or back.finish_reasons or len(back.messages) <= 1 or back.messages[-1].get("role") != "assistant":
         return sent, back
     if any(one.get("role") != "assistant" for one in back.messages):
         return Body(back.messages[:-1]), Body(back.messages[-1:])
     return sent, back
-
-
-def _fuller(body: Body | None, listed: list[Any]) -> list[Any] | None:
-    if body is None:
-        return listed or None
-    weight = sum(map(_weight, body.messages)) + bool(body.system)
-    return body.messages if weight >= len(listed) else listed
 
 
 def _weight(one: Any) -> int:
@@ -185,7 +186,7 @@ def _weight(one: Any) -> int:
     parts = one.get("content") or one.get("parts")
     if not isinstance(parts, list):
         return 1
-    results = sum(isinstance(part, Mapping) and bool(part.keys() & _RESULTS) for part in parts)
+    results = sum(isinstance(part, dict) and bool(part.keys() & _RESULTS) for part in parts)
     return results + (results < len(parts) or not parts)
 
 
@@ -199,7 +200,7 @@ def take_parameters(found: Findings) -> Mapping[str, Any]:
         return {}
     name = found.sources["parameters"][0]
     parameters = _opened(value)
-    if not isinstance(parameters, Mapping):
+    if not isinstance(parameters, dict):
         found.put(_NAMELESS, value)
         return {}
     kept = {

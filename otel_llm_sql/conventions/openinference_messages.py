@@ -46,6 +46,10 @@ class Items:
         items.setdefault(int(index), {})[rest[0]] = value
         return True
 
+    def count(self, name: str) -> int:
+        """How many items of a list there are."""
+        return len(self.lists.get(name, ()))
+
     def of(self, name: str) -> list[Fields]:
         """The items of a list in their order."""
         items = self.lists.get(name)

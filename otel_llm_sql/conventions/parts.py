@@ -151,7 +151,9 @@ def _generic(cleaner: Cleaner, name: str, raw: Mapping[str, Any]) -> Part | None
         if isinstance(value, str) and value.startswith("data:") and ";base64," in value[:128]:
             kept[key] = media_part(cleaner, name, {"content": value})
     part = cleaner.json(name, kept, 2)
-    return {"type": "generic", **part} if part else None
+    if not part:
+        return None
+    return {"type": "generic", **part} if isinstance(part.get("type", ""), str) else {**part, "type": "generic"}
 
 
 def _first(raw: Mapping[str, Any], *keys: str) -> Any:

@@ -15,7 +15,7 @@ _OF_MODEL = ("function_call", "custom_tool_call", "reasoning")
 
 def are_items(value: Any) -> bool:
     """Whether this is a list of items, of which at least one stands in no other API."""
-    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         return False
     return all("type" in item or "role" in item for item in value) and (
         not value or any(_is_item(item.get("type")) for item in value)
@@ -75,7 +75,7 @@ def finish_reason(body: Mapping[str, Any]) -> str | None:
     status = body.get("status")
     if status == "incomplete":
         details = body.get("incomplete_details")
-        reason = details.get("reason") if isinstance(details, Mapping) else None
+        reason = details.get("reason") if isinstance(details, dict) else None
         return _REASONS.get(reason, reason) if isinstance(reason, str) else "incomplete"
     if status != "completed":
         return status if status in ("failed", "cancelled") else None
