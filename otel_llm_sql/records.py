@@ -35,10 +35,13 @@ AGGREGATES = frozenset(
         "agent_handoff",
         "agent_step",
         "chain",
+        "execute_agent_loop_cycle",
         "execute_event_loop_cycle",
         "execute_task",
         "guardrail",
         "handoff",
+        "invoke_graph",
+        "invoke_swarm",
     }
 )
 """Values of `gen_ai.operation.name` that are no call to a provider: their tokens would count their children's again."""

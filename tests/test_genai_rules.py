@@ -234,3 +234,53 @@ def test_several_choices() -> None:
         ("one", "stop"),
         ("two", "length"),
     ]
+
+
+STRANDS = "strands.telemetry.tracer"
+
+
+def test_attributes_of_the_application_on_strands() -> None:
+    """`trace_attributes` stand bare among its own, whose names all have a dot: they are metadata."""
+    told = {"gen_ai.system": "strands-agents", "session.id": "s1", "tenant": "acme", "system_prompt": "s"}
+    operation = read(CALL | told | {"gen_ai.event.start_time": "t"}, STRANDS)
+    assert (operation.session_key, operation.metadata) == ("s1", {"tenant": "acme"})
+    assert {"gen_ai.event.start_time", "system_prompt"} <= operation.extras.keys()
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"),
+    [
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "aws.bedrock"),
+        ("amazon.nova-pro-v1:0", "aws.bedrock"),
+        ("claude-sonnet-4-5", None),
+        ("llama3.2:1b", None),
+        ("bedrock/anthropic.claude-v2", None),
+    ],
+)
+def test_ids_of_models_that_are_bedrocks(model: str, provider: str | None) -> None:
+    """Strands names itself as the provider; some models are named so by one provider only."""
+    told = {"gen_ai.operation.name": "chat", "gen_ai.system": "strands-agents", "gen_ai.request.model": model}
+    assert read(told, STRANDS).provider == provider
+    assert read(told | {"gen_ai.operation.name": "invoke_agent"}, STRANDS).provider is None
+
+
+@pytest.mark.parametrize("operation_type", ["execute_event_loop_cycle", "execute_agent_loop_cycle", "invoke_swarm"])
+def test_steps_of_strands_are_no_calls(operation_type: str) -> None:
+    """Neither are its groups of agents."""
+    told = {"gen_ai.operation.name": operation_type, "gen_ai.system": "strands-agents", "gen_ai.usage.input_tokens": 5}
+    operation = read(told, STRANDS)
+    assert (operation.is_call, operation.input_tokens) == (False, None)
+
+
+def test_agent_framework_hands_on_what_anthropic_sent() -> None:
+    """Its input is without cached tokens, of Anthropic's only."""
+    usage = {"gen_ai.usage.input_tokens": 100, "gen_ai.usage.cache_read.input_tokens": 30}
+    anthropic = read(CALL | usage | {"gen_ai.provider.name": "anthropic"}, "agent_framework")
+    assert (anthropic.input_tokens, anthropic.extras["gen_ai.usage.input_tokens"]) == (130, 100)
+    assert read(CALL | usage, "agent_framework").input_tokens == 100
+
+
+def test_classes_are_told_by_their_name() -> None:
+    """Semantic Kernel writes a class as Python prints it."""
+    assert read(CALL | {"error.type": "<class 'a.b.ServiceError'>"}).error_type == "a.b.ServiceError"
+    assert read(CALL | {"error.type": "<class 'a"}).error_type == "<class 'a"

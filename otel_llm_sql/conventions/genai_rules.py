@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from otel_llm_sql.conventions.openai_agents import with_tool_calls
+from otel_llm_sql.conventions.providers import provider_of_model
 from otel_llm_sql.conventions.table import Findings
 from otel_llm_sql.intake.signal import Signal
 from otel_llm_sql.records import AGGREGATES
@@ -34,8 +35,10 @@ _BEDROCK = (
 )
 """Scopes whose `input_tokens` are without cached ones, as Bedrock counts, against the convention."""
 
+_AGENT_FRAMEWORK = "agent_framework"
 _STRANDS = "strands."
-_CONTENT_OF_STRANDS = frozenset({"system_prompt"})
+_UNDOTTED = frozenset({"events", "system_prompt"})
+"""What has no dot in `extras` and is not of the application."""
 
 _OPENAI_AGENTS = "opentelemetry.instrumentation.openai_agents"
 _AGENT_DEFAULTS = {"agent_name": "OpenAI Agent", "agent_id": "agent"}
@@ -57,6 +60,8 @@ def apply_rules(signal: Signal, found: Findings) -> None:
         _openai_agents(found)
     elif scope.startswith(_STRANDS):
         _strands(found)
+    elif scope == _AGENT_FRAMEWORK and values.get("provider") == "anthropic":
+        _add_cached(found)  # its Anthropic client hands the usage on as Anthropic sent it
     if values.get("operation_type") not in _CALLS and not values.keys() & _OF_CALLS:
         # A step some framework invented (`agent_handoff`) asked nobody.
         found.give_back(("provider",))
@@ -78,6 +83,11 @@ def _bedrock(found: Findings) -> None:
     if "embed" in (values.get("request_model") or "") and values.get("operation_type") in _CALLS:
         # botocore tells every Titan model as text_completion, every other as chat.
         values["operation_type"] = "embeddings"
+    _add_cached(found)
+
+
+def _add_cached(found: Findings) -> None:
+    values = found.values
     cached = (values.get("cache_read_input_tokens") or 0) + (values.get("cache_write_input_tokens") or 0)
     if cached and values.get("input_tokens") is not None:
         name, value, _ = found.sources["input_tokens"]
@@ -94,7 +104,12 @@ def _strands(found: Findings) -> None:
     if "time_to_first_token_ms" in values:
         name, value, _ = found.sources["time_to_first_token_ms"]
         values["time_to_first_token_ms"] = found.cleaner.count(name, value)
-    names = [name for name in extras if "." not in name and name not in _CONTENT_OF_STRANDS]
+    if "provider" not in values and values.get("operation_type") in _CALLS:
+        # It gives its own name as the provider's, but a model's id may say who was asked.
+        provider = provider_of_model(values.get("request_model") or "")
+        if provider:
+            values["provider"] = provider
+    names = [name for name in extras if "." not in name and name not in _UNDOTTED]
     if names:
         values["metadata"] = {**{name: extras.pop(name) for name in names}, **(values.get("metadata") or {})}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _SPELLINGS: dict[str, tuple[str, ...]] = {
     "anthropic": ("anthropic.messages", "claude"),
     "aws.bedrock": ("aws", "bedrock", "aws_bedrock", "amazon_bedrock", "amazon.bedrock", "bedrock_converse"),
@@ -102,3 +104,15 @@ def provider_name(value: str) -> str | None:
         return _NAMES.get(key, key)
     company, _, api = name.rpartition(".")
     return provider_name(company) if company and api.replace("-", "_") in _APIS else name
+
+
+_OF_BEDROCK = re.compile(
+    r"(?:(?:us|eu|apac|jp|au|ca|us-gov|global)\.)?"
+    r"(?:ai21|amazon|anthropic|cohere|deepseek|luma|meta|mistral|openai|qwen|stability|twelvelabs|writer)"
+    r"\.[a-z0-9.-]+(?::[0-9]+)?"
+)
+
+
+def provider_of_model(model: str) -> str | None:
+    """The only provider that names its models this way: `us.anthropic.claude-sonnet-4-5-20250929-v1:0` is Bedrock's."""
+    return "aws.bedrock" if _OF_BEDROCK.fullmatch(model) else None
