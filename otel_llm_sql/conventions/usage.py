@@ -41,6 +41,14 @@ _SHAPES = (
         ("completion_tokens_details.reasoning_tokens",),
     ),
     _Shape(
+        # Before OpenAI's Responses, as it has `output_tokens_details` by now, too.
+        frozenset({"cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation"}),
+        ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"),
+        ("output_tokens",),
+        ("cache_read_input_tokens",),
+        ("cache_creation_input_tokens",),
+    ),
+    _Shape(
         frozenset({"input_tokens_details", "output_tokens_details"}),
         ("input_tokens",),
         ("output_tokens",),
@@ -49,12 +57,18 @@ _SHAPES = (
         ("output_tokens_details.reasoning_tokens",),
     ),
     _Shape(
-        frozenset({"input_tokens", "output_tokens"}),
-        ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"),
+        frozenset({"input_token_details", "output_token_details"}),
+        ("input_tokens",),
         ("output_tokens",),
-        ("cache_read_input_tokens",),
-        ("cache_creation_input_tokens",),
+        ("input_token_details.cache_read",),
+        (
+            "input_token_details.cache_creation",
+            "input_token_details.ephemeral_5m_input_tokens",
+            "input_token_details.ephemeral_1h_input_tokens",
+        ),
+        ("output_token_details.reasoning",),
     ),
+    _Shape(frozenset({"input_tokens", "output_tokens"}), ("input_tokens",), ("output_tokens",)),
     _Shape(
         frozenset({"inputTokens", "outputTokens"}),
         ("inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"),
@@ -79,7 +93,7 @@ _SHAPES = (
         ("thoughts_token_count",),
     ),
 )
-"""OpenAI's Chat and Responses, Anthropic's, Bedrock's, Gemini's in both of its spellings."""
+"""OpenAI's Chat, Anthropic's, OpenAI's Responses, LangChain's, Bedrock's, Gemini's in both of its spellings."""
 
 
 def read_usage(usage: Any) -> dict[str, int]:
@@ -93,7 +107,7 @@ def read_usage(usage: Any) -> dict[str, int]:
     """
     if not isinstance(usage, Mapping):
         return {}
-    shape = next((shape for shape in _SHAPES if shape.marks & usage.keys()), None)
+    shape = next((shape for shape in _SHAPES if any(usage.get(mark) is not None for mark in shape.marks)), None)
     if shape is None:
         return {}
     told = {
