@@ -208,6 +208,8 @@ VALUES = st.recursive(
 JSON_VALUES = VALUES.map(dump) | VALUES
 ATTRIBUTES = st.dictionaries(st.sampled_from(sorted(TABLE)) | TEXTS, JSON_VALUES, max_size=12)
 TIMES = st.integers(-(2**70), 2**70)
+SCOPES = ["opentelemetry.instrumentation.genai.bedrock", "opentelemetry.instrumentation.openai_agents"]
+"""Instrumentations that have rules of their own."""
 
 
 @st.composite
@@ -226,7 +228,7 @@ def signals(draw: Callable[..., Any]) -> Signal:
         end_ns=draw(TIMES),
         attributes=draw(ATTRIBUTES),
         resource=draw(st.dictionaries(st.sampled_from(["service.name", "service.namespace"]), VALUES)),
-        scope_name=draw(st.none() | TEXTS | st.just("opentelemetry.instrumentation.genai.bedrock")),
+        scope_name=draw(st.none() | TEXTS | st.sampled_from(SCOPES)),
         scope_version=draw(st.none() | TEXTS),
         status=draw(st.sampled_from(["unset", "ok", "error"])),
         status_message=draw(st.none() | TEXTS),

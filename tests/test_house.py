@@ -26,6 +26,7 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 DOORS = {
     "cli/__init__.py": "whatever happens inside becomes one line and an exit code",
     "conventions/clean.py": "an application's own __str__ may raise anything",
+    "conventions/installed.py": "vocabularies of other distributions: one that fails leaves the others",
     "exporter.py": "telemetry never breaks the application",
     "instrumentations.py": "other people's instrumentations: one that fails leaves the others",
     "pipeline.py": "one signal that we misread must not cost its neighbours",
