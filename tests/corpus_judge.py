@@ -136,7 +136,8 @@ class Judge:
         flat = context | {f"metadata.{name}": value for name, value in (context.get("metadata") or {}).items()}
         if flat.get(key) is not None:
             result = verdict_of(right, told=self.where.get(f"context.{key}"))
-            yield self._verdict(0, re.split(r"[._]", key)[0], result, flat[key], found)
+            wanted = flat[key] if key in context else f"{key}={flat[key]}"
+            yield self._verdict(0, re.split(r"[._]", key)[0], result, wanted, found)
 
     def _of_call(self, call: Json, row: Row | None) -> Iterator[Verdict]:
         told = self._is_told(call)

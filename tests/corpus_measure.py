@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from corpus_facts import TARGETS, Verdict
+from corpus_facts import NO_ROW, TARGETS, Verdict
 from corpus_judge import Judge
 from corpus_rows import empty_database, load_case
 
@@ -30,13 +30,20 @@ import otel_llm_sql
 FOLDER = Path(__file__).parent / "corpus"
 FIGURES = FOLDER / "figures.json"
 
+_ONE_LINE, _LONGEST = 70, 240
+"""Characters of values that are printed on one line, and at all."""
+
 Figures = dict[str, dict[str, str]]
 
 
 def cases(setting: str = "*", case: str = "*") -> list[str]:
-    """Names of the cases, `<setting>/<scenario>`, that fit both patterns."""
+    """Names of the cases, `<setting>/<scenario>`, that fit: patterns with commas between, and a part of the name."""
     names = sorted(path.parent.relative_to(FOLDER).as_posix() for path in FOLDER.glob("*/*/expected.json"))
-    return [name for name in names if fnmatch(name.partition("/")[0], setting) and fnmatch(name, f"*{case}*")]
+    return [name for name in names if _fits(name.partition("/")[0], setting) and fnmatch(name, f"*{case}*")]
+
+
+def _fits(name: str, patterns: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns.split(","))
 
 
 def judge(name: str, directory: Path) -> list[Verdict]:
@@ -129,28 +136,44 @@ def print_summary(table: Mapping[str, Mapping[str, Counter[str]]]) -> None:
 
 
 def print_misses(verdicts: Iterable[Verdict]) -> None:
-    """Each wrong fact, by case: what was expected and what was found."""
-    case = None
+    """What is wrong, by case: what was expected and what was found; all facts of a call without a row in one line."""
+    by_case: dict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
-        if verdict.case != case:
-            case = verdict.case
-            print(f"\n{case}")
-        place = f"call {verdict.call}" if verdict.call else "case"
-        print(f"  {place:7} {verdict.fact:20} expected {_short(verdict.expected)}")
-        print(f"  {'':7} {'':20}    found {_short(verdict.found)}")
-    print()
+        by_case[verdict.case].append(verdict)
+    for case, misses in by_case.items():
+        print(f"{case}  ({len(misses)})")
+        unseen: dict[int, list[str]] = defaultdict(list)
+        for miss in misses:
+            if miss.found == NO_ROW:
+                unseen[miss.call].append(miss.fact)
+            else:
+                print(f"  {_place(miss.call):7} {miss.fact:20} expected {_short(miss.expected)}{_found(miss)}")
+        for call, facts in unseen.items():
+            print(f"  {_place(call):7} {NO_ROW}: {', '.join(facts)}")
+        print()
+
+
+def _place(call: int) -> str:
+    return f"call {call}" if call else "case"
+
+
+def _found(miss: Verdict) -> str:
+    found, expected = _short(miss.found), _short(miss.expected)
+    gap = "   " if len(found) + len(expected) <= _ONE_LINE else f"\n{'':34}"
+    told = "   (not in the telemetry)" if miss.result == "untold" else ""
+    return f"{gap}found {found}{told}"
 
 
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 240 else f"{text[:240]}..."
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="corpus_measure.py", description=__doc__)
-    parser.add_argument("--setting", default="*", help="pattern of settings: 'openinference-langchain*'")
+    parser.add_argument("--setting", default="*", help="patterns of settings: 'openinference-langchain*,langsmith*'")
     parser.add_argument("--case", default="*", help="part or pattern of `<setting>/<scenario>`")
-    parser.add_argument("--fact", default="*", help="pattern of facts: 'tool_call*'")
+    parser.add_argument("--fact", default="*", help="patterns of facts: 'calls,tool_call*'")
     parser.add_argument("-v", "--misses", action="store_true", help="list what is wrong")
     parser.add_argument("--untold", action="store_true", help="list what counts as not in the telemetry, too")
     parser.add_argument("--summary", action="store_true", help="no line per setting")
@@ -165,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     begun = time.monotonic()
     verdicts = measure(names)
     print(f"{len(names)} cases in {time.monotonic() - begun:.0f} s, with {Path(otel_llm_sql.__file__).parent}\n")
-    shown = [verdict for verdict in verdicts if fnmatch(verdict.fact, arguments.fact)]
+    shown = [verdict for verdict in verdicts if _fits(verdict.fact, arguments.fact)]
     if shown and not arguments.summary:
         print_settings(counted(shown))
     if arguments.misses or arguments.untold:
@@ -179,8 +202,10 @@ def _compared(found: Figures, arguments: argparse.Namespace) -> int:
     if arguments.accept:
         write_figures(recorded | found)
         return 0
-    lower = fallen(found, recorded)
+    lower, higher = fallen(found, recorded), fallen(recorded, found)
     print("", *(f"fallen: {line}" for line in lower), sep="\n")
+    if higher:
+        print(f"{len(higher)} figures are higher than recorded: --accept records them")
     return 1 if lower else 0
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import corpus_measure
 import pytest
-from corpus_facts import TARGETS, Verdict
+from corpus_facts import NO_ROW, TARGETS, Verdict
 from corpus_judge import UNTOLD_CALLS, Judge
 from corpus_rows import Loaded, empty_database, load_case
 from recordings import ALL, FOLDER
@@ -146,14 +146,15 @@ def test_fallen_figures_are_named() -> None:
 
 
 def test_misses_are_listed_by_case(capsys: pytest.CaptureFixture[str]) -> None:
-    """A reader sees the case once, and per miss what was expected and what was found."""
-    corpus_measure.print_misses(
-        [Verdict(CASE, 1, "model", "wrong", "m-1", None), Verdict(CASE, 0, "calls", "wrong", 1, 2)]
-    )
-    shown = [line.split() for line in capsys.readouterr().out.splitlines() if line]
-    assert shown[0] == [CASE]
-    assert shown[1:3] == [["call", "1", "model", "expected", "m-1"], ["found", "null"]]
-    assert shown[3][:3] == ["case", "calls", "expected"]
+    """A reader sees the case once, per miss what was expected and found, and a call without a row in one line."""
+    misses = [("model", 1, "m-1", None), ("input", 2, 5, NO_ROW), ("output", 2, 7, NO_ROW)]
+    corpus_measure.print_misses(Verdict(CASE, call, fact, "wrong", *values) for fact, call, *values in misses)
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        [CASE, "(3)"],
+        "call 1 model expected m-1 found null".split(),
+        f"call 2 {NO_ROW}: input, output".split(),
+        [],
+    ]
 
 
 def test_cases_that_tell_no_call_are_in_the_corpus() -> None:
