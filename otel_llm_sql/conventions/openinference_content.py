@@ -163,6 +163,12 @@ class Content:
             self._found.values["tool_definitions"] = told
 
 
+def _first_text(content: Any) -> Any:
+    if isinstance(content, list):
+        return content[0].get("text") if content and isinstance(content[0], dict) else None
+    return content
+
+
 def _opened(value: Any) -> Any:
     try:
         return parse(value) if isinstance(value, str) else value
