@@ -7,7 +7,7 @@ written with is exported here, and stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any, cast
 
@@ -81,16 +81,13 @@ def read(signal: Signal, *, capture_media: bool = False) -> Operation | None:
     return _reader().read(signal, capture_media=capture_media) or surroundings.read(signal)
 
 
-def may_be_genai(attributes: Iterable[str], events: Iterable[str] = ()) -> bool:
+def may_be_genai(attributes: Collection[str], events: Iterable[str] = ()) -> bool:
     """Whether names of attributes or events are those of some vocabulary, or set by `otel_llm_sql.session()`.
 
     Cheap, and never wrong with no: what it lets pass may still be None for `read`.
     """
-    prefixes = _reader().prefixes
-    for name in attributes:
-        if type(name) is str and name.startswith(prefixes):
-            return True
-    return any(name in _reader().event_names for name in events)
+    reader = _reader()
+    return reader.may_read(attributes) or any(name in reader.event_names for name in events)
 
 
 def is_genai_span(span: Any, names: frozenset[str] = frozenset()) -> bool:

@@ -6,7 +6,7 @@ the same thing, that stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +29,7 @@ class AttributeMapping:
     """
 
     def __init__(
-        self, pairs: Iterable[tuple[str, str]], of_interest: Callable[[Iterable[str], Iterable[str]], bool]
+        self, pairs: Iterable[tuple[str, str]], of_interest: Callable[[Collection[str], Iterable[str]], bool]
     ) -> None:
         self._of_interest = of_interest
         self._names: dict[str, list[str]] = {}

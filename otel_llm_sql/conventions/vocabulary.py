@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Protocol
 
 from otel_llm_sql.intake.signal import Signal
 from otel_llm_sql.records import Operation
+
+_REMEMBERED = 4096
+"""Names of attributes, and ways in which signals were recognised."""
 
 
 class Vocabulary(Protocol):
@@ -38,8 +41,7 @@ class Reader:
         names: beginnings of attributes' names that are of interest beside the vocabularies' own.
 
     Attributes:
-        prefixes: what names of attributes begin with that are of interest.
-        event_names: the events that are.
+        event_names: the events that are of interest.
     """
 
     def __init__(
@@ -47,10 +49,24 @@ class Reader:
     ) -> None:
         self._vocabularies = tuple(vocabularies)
         self._standard = tuple(standard)
-        self.prefixes = tuple({*names, *(prefix for known in vocabularies for prefix in known.PREFIXES)})
+        self._prefixes = tuple({*names, *(prefix for known in vocabularies for prefix in known.PREFIXES)})
+        self._plain: set[str] = set()
         self.event_names = frozenset(name for known in vocabularies for name in known.EVENT_NAMES)
         self._marks = {mark: rank for rank, known in reversed([*enumerate(vocabularies)]) for mark in known.MARKS}
-        self._order = lru_cache(maxsize=4096)(self._ordered)
+        self._order = lru_cache(maxsize=_REMEMBERED)(self._ordered)
+
+    def may_read(self, attributes: Collection[str]) -> bool:
+        """Whether some of these names may be of interest; never wrong with no."""
+        # Nearly all spans of an application have names that were seen before: one look at twelve of them takes 0.3 us,
+        # comparing them with the beginnings of twenty vocabularies 6 us.
+        if self._plain.issuperset(attributes):
+            return False
+        for name in attributes:
+            if type(name) is str and name.startswith(self._prefixes):
+                return True
+            if len(self._plain) < _REMEMBERED:
+                self._plain.add(name)
+        return False
 
     def read(self, signal: Signal, *, capture_media: bool = False) -> Operation | None:
         """What a signal tells, None where no vocabulary recognises it."""
