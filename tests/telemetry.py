@@ -93,12 +93,12 @@ def agent_run(trace: int, session: str | None = None) -> list[Operation]:
     first = {"response_id": f"x{trace}", "input_tokens": 7, "output_tokens": 3}
     second = {"response_id": f"y{trace}"}
     reported = {"input_tokens": 20, "output_tokens": 9}
-    history = [question, replace(call, direction="input"), result, answer]
+    history = [question, replace(call, direction="input"), replace(result, tool_name="get_weather"), answer]
     return [
         span(trace, 1, ms=1000, session_key=session, metadata={"tier": "gold"}, messages=[question, answer], **agent),
         span(trace, 2, at=10, ms=100, parent=1, messages=[question, call], **outer, **first),
         span(trace, 3, at=11, ms=90, parent=2, cost=0.5, cost_source="catalog", **first),
-        span(trace, 4, at=120, ms=20, parent=1, operation_type="execute_tool", tool_name="get_weather", **aggregate),
+        span(trace, 4, at=120, ms=20, parent=1, operation_type="execute_tool", messages=[result], **aggregate),
         span(trace, 5, at=150, ms=100, parent=1, messages=history, **outer, **second),
         # the client's own span, in a trace of its own: the response id alone ties it
         span(trace + 500, 6, at=151, ms=90, cost=0.7, cost_source="reported", **reported, **second),

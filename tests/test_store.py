@@ -115,7 +115,7 @@ def test_one_call_one_row(writer: Writer) -> None:
     ]
     assert {row["session_id"] for row in operations} == {rows["llm_sessions"][0]["session_id"]}
     assert len(rows["llm_spans"]) == 6
-    assert [len(row["message_ids"] or []) for row in operations] == [2, 2, 0, 4]
+    assert [len(row["message_ids"] or []) for row in operations] == [2, 2, 1, 4]
     session = rows["llm_sessions"][0]
     assert (session["session_key"], session["workspace"], session["agent_id"]) == ("run", "w", "bob")
     assert (session["user_id"], session["metadata"]) == ("u", {"tier": "gold"})

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 
 from otel_llm_sql.records import Operation
 from otel_llm_sql.rows.batch import COLUMNS, KEYS, TABLES, NewRow, RowBatch, named
-from otel_llm_sql.rows.known import Carrier, Known, Row
+from otel_llm_sql.rows.known import Carrier, Known, Owner, Row
 from otel_llm_sql.rows.resolve import resolve_operations
 from otel_llm_sql.rows.settle import Settlement
 
-__all__ = ["COLUMNS", "KEYS", "TABLES", "Carrier", "Known", "NewRow", "Row", "RowBatch", "named", "resolve"]
+__all__ = ["COLUMNS", "KEYS", "TABLES", "Carrier", "Known", "NewRow", "Owner", "Row", "RowBatch", "named", "resolve"]
 
 
 def resolve(operations: Sequence[Operation], known: Known, hold: Callable[[Collection[str]], None]) -> RowBatch:

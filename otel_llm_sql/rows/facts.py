@@ -6,12 +6,12 @@ order, batching and repetition of the deliveries leave no trace.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
-from otel_llm_sql.records import AGENT_ID, AGGREGATES, DEFINITIONS, METADATA, JsonValue, Operation
+from otel_llm_sql.records import AGENT_ID, AGGREGATES, DEFINITIONS, METADATA, JsonValue, Message, Operation
 from otel_llm_sql.rows.identity import (
     definitions_digest,
     digest_of_text,
@@ -84,6 +84,8 @@ class Fact:
         digests: its messages, inputs first.
         inputs: how many of them are inputs.
         order: for an event, its time in nanoseconds and the rank of its role: the order of the conversation.
+        names: names of tools, by digest of the message that calls one or answers. Not everybody who tells a message
+            knows the tool's name, so it is no part of what a message says; it stands with the message, not here.
     """
 
     values: Values
@@ -96,6 +98,7 @@ class Fact:
     session_key: str | None = None
     workspace: str | None = None
     order: tuple[int, int] = (0, 0)
+    names: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def is_call(self) -> bool:
@@ -146,15 +149,8 @@ class Evidence:
 
 def fact_of(operation: Operation, texts: Texts) -> Fact:
     """The fact of an operation; its messages and tool definitions go to `texts`."""
-    digests = []
-    known = texts.messages
-    for message in operation.messages:
-        digest = message.digest
-        if digest is None:
-            digest = message.digest = message_digest(message.role, message.content, message.parts)
-        digests.append(digest)
-        if digest not in known:
-            known[digest] = message
+    names: dict[str, str] = {}
+    digests = _learned(operation.messages, texts, names)
     extras = operation.extras
     if operation.agent_id:
         extras[AGENT_ID] = operation.agent_id
@@ -175,9 +171,32 @@ def fact_of(operation: Operation, texts: Texts) -> Fact:
         operation.session_key,
         operation.workspace,
     )
+    fact.names = names
     if operation.source == "event":
         fact.order = _order(operation)
     return fact
+
+
+def _learned(messages: Iterable[Message], texts: Texts, names: dict[str, str]) -> list[str]:
+    """The digests of messages; what they say goes to `texts`, the names of tools to `names`."""
+    digests = []
+    known = texts.messages
+    for message in messages:
+        digest = message.digest
+        if digest is None:
+            digest = message.digest = message_digest(message)
+        digests.append(digest)
+        if digest not in known:
+            known[digest] = message
+        if message.tool_name:
+            add_name(names, digest, message.tool_name)
+    return digests
+
+
+def add_name(names: dict[str, str], key: str, name: str | None) -> None:
+    """Note the name of a tool; of several that are told for one, any fixed choice will do."""
+    if name:
+        names[key] = min(name, names.get(key, name))
 
 
 def evidence_of(operation: Operation, texts: Texts) -> Evidence:

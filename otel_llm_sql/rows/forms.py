@@ -122,7 +122,7 @@ def moved_row(message_id: str, claim: Claim) -> Row:
     }
 
 
-def message_row(message_id: str, claim: Claim, message: Message) -> NewRow:
+def message_row(message_id: str, claim: Claim, message: Message, tool_name: str | None) -> NewRow:
     """The row of a message that is new."""
     owner, number = claim
     direction, reason = _direction(owner, number)
@@ -136,7 +136,7 @@ def message_row(message_id: str, claim: Claim, message: Message) -> NewRow:
         direction,
         None if parts is None else orjson.dumps(parts).decode(),
         message.tool_call_id,
-        message.tool_name,
+        tool_name,
         reason,
         owner.timestamp,
     )

@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 import orjson
 
-from otel_llm_sql.records import JsonValue
+from otel_llm_sql.records import JsonValue, Message
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}")
 
@@ -74,13 +74,15 @@ def digest_of_text(text: str) -> str:
     return f"{text[:4]}-{text[4:]}"
 
 
-def message_digest(role: str, content: str | None, parts: list[JsonValue] | None) -> str:
+def message_digest(message: Message) -> str:
     """What a message says, whoever sends it and when."""
     # A missing content is not an empty one; \1 cannot be confused with text that follows \0.
-    text = f"{role}\0\1" if content is None else f"{role}\0{content}"
-    if parts is None:
+    text = f"{message.role}\0\1" if message.content is None else f"{message.role}\0{message.content}"
+    if message.tool_call_id is not None:  # two tools may answer the same
+        text += f"\0\2{message.tool_call_id}"
+    if message.parts is None:
         return _hash64(text.encode())
-    return _hash64(text.encode() + b"\0\1" + orjson.dumps(parts, option=orjson.OPT_SORT_KEYS))
+    return _hash64(text.encode() + b"\0\1" + orjson.dumps(message.parts, option=orjson.OPT_SORT_KEYS))
 
 
 def definitions_digest(definitions: JsonValue) -> str:

@@ -26,6 +26,15 @@ class Carrier(NamedTuple):
     extras: Mapping[str, Any]
 
 
+class Owner(NamedTuple):
+    """The operation that owns a message; and the name of the tool as far as it is known."""
+
+    operation_id: str
+    timestamp: int
+    operation_type: str
+    tool_name: str | None
+
+
 Row = dict[str, Any]
 
 
@@ -44,8 +53,8 @@ class Known(Protocol):
     def sessions(self, session_ids: Collection[str]) -> dict[str, Row]:
         """Whole rows of `llm_sessions` by id."""
 
-    def owners(self, message_ids: Collection[str]) -> dict[str, tuple[str, int, str]]:
-        """Message id -> operation that owns it: id, timestamp, operation type."""
+    def owners(self, message_ids: Collection[str]) -> dict[str, Owner]:
+        """Message id -> the operation that owns it."""
 
     def messages(self, message_ids: Collection[str]) -> list[Row]:
         """Whole rows of `llm_messages`."""

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from otel_llm_sql.records import AGGREGATES, ONLY_OF_CALLS, REPAIRED, JsonValue
-from otel_llm_sql.rows.facts import VALUES, Evidence, Fact, SpanKey, Values, fact_json
+from otel_llm_sql.rows.facts import VALUES, Evidence, Fact, SpanKey, Values, add_name, fact_json
 
 CLOCK_SKEW = 2_000_000
 """Microseconds by which the clocks of two machines may differ: one call seen by a client and by a gateway."""
@@ -191,7 +191,16 @@ def merged(members: Sequence[Evidence]) -> Fact:
         parent_span_id=first.around.parent_span_id,
         session_key=naming.session_key if naming else None,
         workspace=naming.workspace if naming else next((f.workspace for f in said if f.workspace), None),
+        names=_names(said),
     )
+
+
+def _names(said: Iterable[Fact]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for fact in said:
+        for digest, name in fact.names.items():
+            add_name(names, digest, name)
+    return names
 
 
 def naming_fact(said: Iterable[Fact]) -> Fact | None:

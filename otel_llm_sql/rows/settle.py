@@ -13,6 +13,7 @@ import orjson
 
 from otel_llm_sql.records import AGENT_ID, DEFINITIONS, METADATA
 from otel_llm_sql.rows.batch import COLUMNS, RowBatch
+from otel_llm_sql.rows.facts import add_name
 from otel_llm_sql.rows.forms import (
     Claim,
     claimant_of,
@@ -24,7 +25,7 @@ from otel_llm_sql.rows.forms import (
     precedence,
 )
 from otel_llm_sql.rows.identity import session_prefix
-from otel_llm_sql.rows.known import Carrier, Row
+from otel_llm_sql.rows.known import Carrier, Owner, Row
 from otel_llm_sql.rows.placing import Profile, inherited_stamp
 from otel_llm_sql.rows.resolve import Final, Resolution, definitions_digest_of
 
@@ -37,6 +38,7 @@ class Settlement:
         unsettled: rows of operations that were stored otherwise, or are gone.
         touched: sessions that gain, lose or change an operation.
         claims: the best claim of the changed operations on each message, by message id.
+        names: names of tools that the changed operations tell, by message id.
         withdrawn: messages that an operation no longer carries, or carries later than it did: id -> session.
         carriers: all operations of the sessions in which somebody else may have to step in.
     """
@@ -47,6 +49,7 @@ class Settlement:
     touched: set[str] = field(default_factory=set)
     sessions: dict[str, Row] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     withdrawn: dict[str, str] = field(default_factory=dict)
     definitions: dict[str, tuple[str, str]] = field(default_factory=dict)
     lost_definitions: dict[str, str] = field(default_factory=dict)
@@ -61,6 +64,9 @@ class Settlement:
             row, ids = operation_row(final)
             before = self.resolution.old.get(final.operation_id)
             if before is not None and is_stored(row, before):
+                if self._is_told_again(final):
+                    self.touched.add(final.session_id)
+                    self._claim(final, ids)
                 continue
             self.batch.put("llm_operations", row, exists=before is not None)
             changed.add(final.operation_id)
@@ -72,12 +78,19 @@ class Settlement:
                 self.touched.add(before["session_id"])
                 self._withdraw(before)
 
+    def _is_told_again(self, final: Final) -> bool:
+        """Whether there is news of an operation that may concern its messages alone: the names of tools."""
+        return bool(final.said.names) and any(key in self.resolution.new for key in final.members)
+
     def _claim(self, final: Final, ids: list[str]) -> None:
         claimant = claimant_of(final)
         claims = self.claims
         for number, message_id in enumerate(ids):
             if message_id not in claims:
                 claims[message_id] = (claimant, number)
+        if names := final.said.names:
+            for message_id, said in zip(ids, final.said.digests, strict=True):
+                add_name(self.names, message_id, names.get(said))
         if (digest := definitions_digest_of(final.said.extras)) is not None:
             self.definitions[session_prefix(final.session_id) + digest] = (final.session_id, digest)
 
@@ -98,8 +111,8 @@ class Settlement:
         self._hear()
         wanted = set(self.lost_definitions.values()) | self._speechless()
         if self.withdrawn:
-            owners = known.owners(self.withdrawn)
-            self.withdrawn = {m: s for m, s in self.withdrawn.items() if m in owners and owners[m][0] in self.unsettled}
+            orphans = {m for m, owner in known.owners(self.withdrawn).items() if owner.operation_id in self.unsettled}
+            self.withdrawn = {m: s for m, s in self.withdrawn.items() if m in orphans}
             wanted.update(self.withdrawn.values())
         if wanted:
             for carrier in known.carriers(wanted):
@@ -153,24 +166,29 @@ class Settlement:
         digests = [owner.digests[number] for owner, number in new.values()]
         texts.recover(digests, self.resolution.old.values(), self.resolution.known)
         self.batch.inserts["llm_messages"] = [
-            message_row(message_id, claim, texts.messages[digest])
-            for (message_id, claim), digest in zip(new.items(), digests, strict=True)
+            message_row(mid, claim, texts.messages[digest], self.names.get(mid) or texts.names.get(digest))
+            for (mid, claim), digest in zip(new.items(), digests, strict=True)
         ]
         self.batch.deletes["llm_messages"] = [m for m in self.withdrawn if m not in self.claims]
 
-    def _owners(self) -> dict[str, tuple[str, int, str]]:
+    def _owners(self) -> dict[str, Owner]:
         """Who owns those claimed messages that are stored."""
         if not self.sessions:
             return {}
         existing = [m for m, (owner, _) in self.claims.items() if owner.session_id in self.sessions]
         return self.resolution.known.owners(existing) if existing else {}
 
-    def _move(self, owners: Mapping[str, tuple[str, int, str]]) -> None:
-        """Give messages to who claims them, where that one comes before the owner."""
-        for message_id, (owner, timestamp, operation_type) in owners.items():
+    def _move(self, owners: Mapping[str, Owner]) -> None:
+        """Give messages to who claims them, where that one comes before the owner; and add names of tools."""
+        updates = self.batch.updates["llm_messages"]
+        for message_id, owner in owners.items():
             claim = self.claims[message_id]
-            if owner in self.unsettled or claim[0].precedence < precedence(operation_type, timestamp, owner):
-                self.batch.updates["llm_messages"].append(moved_row(message_id, claim))
+            standing = precedence(owner.operation_type, owner.timestamp, owner.operation_id)
+            if owner.operation_id in self.unsettled or claim[0].precedence < standing:
+                updates.append(moved_row(message_id, claim))
+            name = self.names.get(message_id)
+            if name and (owner.tool_name is None or name < owner.tool_name):
+                updates.append({"message_id": message_id, "tool_name": name})
 
     def _claim_for_others(self) -> None:
         for carrier in (carrier for carriers in self.carriers.values() for carrier in carriers):

@@ -6,22 +6,27 @@ with the evidence, so that it is still there should later evidence bring it back
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from otel_llm_sql.records import JsonValue, Message
 from otel_llm_sql.rows.identity import digest_of_text, digest_text, message_digests, session_prefix
 from otel_llm_sql.rows.known import Known, Row
 
-_FIELDS = ("role", "content", "parts", "tool_call_id", "tool_name")
+_FIELDS = ("role", "content", "parts", "tool_call_id")
 
 
 class Texts:
-    """Messages and tool definitions by digest."""
+    """Messages and tool definitions by digest.
+
+    Attributes:
+        names: names of tools, of messages that were read from the database.
+    """
 
     def __init__(self) -> None:
         self.messages: dict[str, Message] = {}
         self.definitions: dict[str, JsonValue] = {}
+        self.names: dict[str, str] = {}
 
     def kept(self, messages: Iterable[str], definitions: Iterable[str]) -> dict[str, JsonValue]:
         """What is kept with evidence whose shape is not shown."""
@@ -39,9 +44,12 @@ class Texts:
         for text, definitions in (kept.get("definitions") or {}).items():
             self.definitions.setdefault(digest_of_text(text), definitions)
 
-    def recover(self, messages: Iterable[str], old: Iterable[Row], known: Known) -> None:
-        """Read messages that the batch does not have from the operations that carried them."""
-        missing = {digest for digest in messages if digest not in self.messages}
+    def recover(self, messages: Iterable[str], old: Collection[Row], known: Known) -> None:
+        """Read messages that the batch does not have, and the names of tools, from the operations that carried them."""
+        if not old:
+            return
+        have = self.messages
+        missing = {digest for digest in messages if digest not in have or have[digest].role == "tool"}
         if not missing:
             return
         places: dict[str, str] = {}
@@ -49,7 +57,10 @@ class Texts:
             ids = row["message_ids"] or ()
             places.update((text, d) for text, d in zip(ids, message_digests(ids), strict=True) if d in missing)
         for row in known.messages(places):
-            self.messages[places[row["message_id"]]] = Message(**{name: row[name] for name in _FIELDS})
+            digest = places[row["message_id"]]
+            have.setdefault(digest, Message(**{name: row[name] for name in _FIELDS}))
+            if row["tool_name"]:
+                self.names[digest] = row["tool_name"]
 
     def recover_definitions(self, digests: Iterable[str], old: Iterable[Row], known: Known) -> None:
         """Read tool definitions that the batch does not have from the sessions in which they stand."""

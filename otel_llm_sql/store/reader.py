@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from otel_llm_sql.rows import Carrier, Row
+from otel_llm_sql.rows import Carrier, Owner, Row
 from otel_llm_sql.schema import tables as t
 from otel_llm_sql.store.dialects import ASKED, EPOCH, MICROSECOND, MILLISECOND, TIMES, Among, Dialect
 
@@ -53,7 +53,7 @@ class Questions:
         self.definitions = sa.select(d.tool_definitions_id, d.definitions).where(isin(d.tool_definitions_id))
         self.calls = sa.select(o.operation_id).where(isin(o.response_id), _under_way())
         self.owners = (
-            sa.select(m.message_id, m.operation_id, m.timestamp, o.operation_type)
+            sa.select(m.message_id, m.operation_id, m.timestamp, o.operation_type, m.tool_name)
             .join_from(t.messages, t.operations, m.operation_id == o.operation_id)
             .where(isin(m.message_id))
         )
@@ -138,10 +138,10 @@ class Reader:
         """Whole rows of `llm_sessions` by id."""
         return {row.session_id: _row(row._mapping) for row in self._ask(self._questions.sessions, session_ids)}
 
-    def owners(self, message_ids: Collection[str]) -> dict[str, tuple[str, int, str]]:
-        """Message id -> operation that owns it: id, timestamp, operation type."""
+    def owners(self, message_ids: Collection[str]) -> dict[str, Owner]:
+        """Message id -> the operation that owns it."""
         rows = self._ask(self._questions.owners, message_ids)
-        return {row[0]: (row[1], _microseconds(row[2]), row[3]) for row in rows}
+        return {row[0]: Owner(row[1], _microseconds(row[2]), *row[3:]) for row in rows}
 
     def messages(self, message_ids: Collection[str]) -> list[Row]:
         """Whole rows of `llm_messages`."""

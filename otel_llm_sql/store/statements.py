@@ -24,7 +24,8 @@ def apply(connection: sa.Connection, dialect: Dialect, batch: RowBatch) -> None:
     """Make the changes of a batch, in the transaction at hand."""
     for table in TABLES:
         _insert(connection, dialect, table, COLUMNS[table], batch.inserts[table])
-        _update(connection, dialect, table, batch.updates[table])
+        for changed in _alike(batch.updates[table]):
+            _update(connection, dialect, table, changed)
     for table in reversed(TABLES):
         _delete(connection, table, batch.deletes[table])
 
@@ -55,9 +56,15 @@ def _values(dialect: Dialect, row: NewRow, moments: Iterable[int]) -> NewRow:
     return tuple(values)
 
 
+def _alike(rows: Rows) -> Iterable[Rows]:
+    """Rows that change the same columns together: of a message its owner may change, or the name of a tool."""
+    found: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(tuple(row), []).append(row)
+    return found.values()
+
+
 def _update(connection: sa.Connection, dialect: Dialect, table: str, rows: Rows) -> None:
-    if not rows:
-        return
     target = metadata.tables[table] if dialect.typed else PLAIN[table]
     keys = KEYS[table]
     where = (target.c[key] == sa.bindparam(f"key_{key}", type_=target.c[key].type) for key in keys)
