@@ -117,10 +117,7 @@ def _read(found: Findings, field: str, read: Callable[[Any], Body | None], plain
     if value is None:
         return None
     name, told = found.sources[field][0], opened(value)
-    try:
-        body = None if isinstance(told, str) else read(told)
-    except RecursionError:  # JSON about a thousand levels deep
-        body = None
+    body = None if isinstance(told, str) else known(read, told)
     if body is not None:
         rest = {key: item for key, item in body.rest.items() if not _is_empty(item)}
         if rest:
@@ -133,6 +130,14 @@ def _read(found: Findings, field: str, read: Callable[[Any], Body | None], plain
     else:
         found.put(name, told)
     return None
+
+
+def known(read: Callable[[Any], Body | None], told: Any) -> Body | None:
+    """What a reader of bodies makes of parsed JSON, also of such that is about a thousand levels deep."""
+    try:
+        return read(told)
+    except RecursionError:
+        return None
 
 
 def _is_empty(told: Any) -> bool:
