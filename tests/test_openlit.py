@@ -99,3 +99,24 @@ def test_the_call_of_a_tool_is_told_in_the_message() -> None:
     assert (operation.tool_name, operation.messages[0].parts) == (None, parts)
     assert not operation.extras.keys() & tool.keys()
     assert read(CALL | tool).extras["gen_ai.tool.call.id"] == "c1"
+
+
+@pytest.mark.parametrize("word", ["vectordb", "model_request", "step"])
+def test_its_own_words_are_no_calls(word: str) -> None:
+    """Steps of frameworks and of vector stores ask no provider: they carry no tokens."""
+    operation = read(CALL | {"gen_ai.operation.name": word}, "openlit.instrumentation.pydantic_ai")
+    assert (operation.is_call, operation.input_tokens, operation.provider) == (False, None, None)
+
+
+def test_the_id_of_a_run_is_no_agent() -> None:
+    """LangChain gives each run of an agent another id."""
+    told = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.id": "run-7"}
+    operation = read(told, "openlit.instrumentation.langchain")
+    assert (operation.agent_id, operation.extras["gen_ai.agent.id"]) == (None, "run-7")
+    assert read(told, "openlit.instrumentation.crewai").agent_id == "run-7"
+
+
+def test_the_user_of_a_request() -> None:
+    """The parameter `user`; empty where none was given."""
+    assert read(CALL | {"gen_ai.request.user": "u"}).user_id == "u"
+    assert read(CALL | {"gen_ai.request.user": ""}).user_id is None

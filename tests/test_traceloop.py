@@ -250,7 +250,15 @@ def test_association_properties(name: str) -> None:
 def test_the_session_is_what_the_application_calls_so() -> None:
     """A thread may hold several sessions: where both are named, the session is meant."""
     prefix = "traceloop.association.properties."
-    assert read(CALL | {f"{prefix}thread_id": "t", f"{prefix}session_id": "s"}).session_key == "s"
+    told = {f"{prefix}thread_id": "t", "gen_ai.conversation.id": "t", f"{prefix}session_id": "s"}
+    assert read(CALL | told).session_key == "s"
+
+
+@pytest.mark.parametrize("name", ["gen_ai.user", "llm.user"])
+def test_the_user_of_a_request(name: str) -> None:
+    """What was sent to OpenAI as `user` is the user, unless the application says otherwise."""
+    assert read(CALL | {name: "u"}).user_id == "u"
+    assert read(CALL | {name: "u", "traceloop.association.properties.user_id": "v"}).user_id == "v"
 
 
 def test_properties_do_not_make_an_operation() -> None:

@@ -6,7 +6,9 @@ nothing but its name. Its HTTP spans are another instrumentation's, and no opera
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from otel_llm_sql.conventions import genai, genai_events
 from otel_llm_sql.conventions.clean import Cleaner
@@ -25,6 +27,15 @@ _WITHOUT_REASONING = ("openlit.instrumentation.google_ai_studio",)
 """Scopes whose `output_tokens` are without reasoning, as Gemini counts."""
 
 _CALLS = frozenset({"chat", "embeddings", "text_completion", "generate_content"})
+_OPERATION_TYPES = {
+    "vectordb": "retrieval",
+    "model_request": "agent_step",
+    "step": "agent_step",
+    "tool_coordination": "agent_step",
+    "user_prompt_processing": "agent_step",
+}
+"""Its own words for steps that call no provider, by words that are known to be such."""
+
 _PROVIDERS = {
     "bedrock": "aws.bedrock",
     "google_ai_studio": "gcp.gemini",
@@ -37,28 +48,30 @@ def read(signal: Signal, *, capture_media: bool = False) -> Operation | None:
     """The operation that a span or a record of OpenLIT's tells of; None for those of others."""
     if not (signal.scope_name or "").startswith(SCOPES):
         return None
-    named = _named(signal)
+    meant = replace(signal, attributes=_meant(signal))
     read_signal = genai.read if signal.kind == "span" else genai_events.read
-    operation = read_signal(named, capture_media=capture_media)
+    operation = read_signal(meant, capture_media=capture_media)
     if operation is not None:
         _count_all(operation)
         _forget(operation)
     return operation
 
 
-def _named(signal: Signal) -> Signal:
-    """A failed span with what its name (`chat claude-sonnet-4-5`) and its scope (`openlit.instrumentation.x`) say."""
+def _meant(signal: Signal) -> Mapping[str, Any]:
+    """The attributes with OpenTelemetry's word for the operation; those of a failed call by its name and scope.
+
+    A span that failed has none: its name is `chat claude-sonnet-4-5`, its scope `openlit.instrumentation.anthropic`.
+    """
+    attributes = signal.attributes
+    told = attributes.get("gen_ai.operation.name")
+    if isinstance(told, str) and told in _OPERATION_TYPES:
+        return {**attributes, "gen_ai.operation.name": _OPERATION_TYPES[told]}
     word, _, model = signal.name.partition(" ")
-    if signal.kind != "span" or word not in _CALLS or any(name.startswith(PREFIXES) for name in signal.attributes):
-        return signal
-    scope = (signal.scope_name or "").rpartition(".")[2].removeprefix("async_")
-    said = {
-        "gen_ai.operation.name": word,
-        "gen_ai.request.model": model or None,
-        "gen_ai.provider.name": _PROVIDERS.get(scope, scope),
-    }
-    told = {name: value for name, value in said.items() if value is not None}
-    return replace(signal, attributes={**signal.attributes, **told})
+    if signal.kind != "span" or word not in _CALLS or any(name.startswith(PREFIXES) for name in attributes):
+        return attributes
+    scope = (signal.scope_name or "").rpartition(".")[2]
+    said = {"gen_ai.operation.name": word, "gen_ai.provider.name": _PROVIDERS.get(scope, scope)}
+    return {**attributes, **said, **({"gen_ai.request.model": model} if model else {})}
 
 
 def _count_all(operation: Operation) -> None:
@@ -75,8 +88,10 @@ def _count_all(operation: Operation) -> None:
 
 
 def _forget(operation: Operation) -> None:
-    """What does not apply: the time to the first token of a call that was no stream, the tool of a call to a model."""
+    """What does not apply: a run as an agent, the first token of no stream, the tool that a model asks for."""
     extras = operation.extras
+    if (operation.scope_name or "").endswith(".langchain") and operation.agent_id is not None:
+        extras["gen_ai.agent.id"], operation.agent_id = operation.agent_id, None  # the id of one run
     if extras.get("gen_ai.request.stream") is False:
         operation.time_to_first_token_ms = None
     if operation.operation_type in _CALLS and operation.tool_name is not None:

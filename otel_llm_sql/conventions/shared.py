@@ -25,7 +25,7 @@ def _long(cleaner: Cleaner, name: str, value: Any) -> str | None:
     return cleaner.text(name, as_text(value)) if value else None
 
 
-def _key(cleaner: Cleaner, name: str, value: Any) -> str | None:
+def key_text(cleaner: Cleaner, name: str, value: Any) -> str | None:
     """A key, whole as far as its column goes: two long ones that begin alike are two sessions."""
     if type(value) is str and 0 < len(value) <= NAME_LENGTH and value.isascii() and "\0" not in value:
         return value
@@ -47,7 +47,11 @@ def context_fields(**more: tuple[str, ...]) -> tuple[Field, ...]:
         "workspace": ("llm_sql.workspace",),
         "agent_id": ("llm_sql.agent_id", "gen_ai.agent.id"),
         "action_id": ("llm_sql.action_id", "gen_ai.task.name", "gen_ai.workflow.name"),
-        "user_id": ("llm_sql.user_id", "user.id", "enduser.id"),
+        "user_id": (
+            *("llm_sql.user_id", "user.id", "enduser.id", "gen_ai.user.id"),
+            # The parameter `user` of a request, as Traceloop and OpenLIT call it.
+            *("gen_ai.user", "gen_ai.request.user", "llm.user"),
+        ),
         "agent_name": ("gen_ai.agent.name",),
         "error_type": ("error.type",),
     }
@@ -65,7 +69,7 @@ def _error_type(cleaner: Cleaner, name: str, value: Any) -> str | None:
     return kind[len("<class '") : -len("'>")] if kind and kind.startswith("<class '") and kind[-2:] == "'>" else kind
 
 
-_READ = {"pinned_key": _key, "session_key": _key, "workspace": _key, "error_type": _error_type}
+_READ = {"pinned_key": key_text, "session_key": key_text, "workspace": key_text, "error_type": _error_type}
 
 _EXCEPTION = compiled(
     Field("exception_type", text, ("exception.type",)), Field("exception_message", _long, ("exception.message",))
@@ -177,7 +181,7 @@ def _context(signal: Signal, found: Findings) -> None:
     if metadata and "user_id" not in values and isinstance(metadata.get("user_id"), str):
         values["user_id"] = text(found.cleaner, "metadata.user_id", metadata["user_id"])
     if "workspace" not in values:
-        values["workspace"] = _key(found.cleaner, "service.namespace", resource.get("service.namespace"))
+        values["workspace"] = key_text(found.cleaner, "service.namespace", resource.get("service.namespace"))
     service = text(found.cleaner, "service.name", resource.get("service.name"))
     if service is not None and not service.startswith("unknown_service"):  # what the SDK says when nobody said anything
         values["service_name"] = service

@@ -22,7 +22,7 @@ from otel_llm_sql.conventions.genai_fields import (
     provider,
     recognised,
 )
-from otel_llm_sql.conventions.shared import context_fields, operation
+from otel_llm_sql.conventions.shared import context_fields, key_text, operation
 from otel_llm_sql.conventions.table import Field, Findings, compiled, count, raw, text
 from otel_llm_sql.conventions.traceloop_entities import take_entity
 from otel_llm_sql.conventions.traceloop_messages import PREFIXES as INDEXED
@@ -74,9 +74,10 @@ def _property(*names: str) -> tuple[str, ...]:
 
 _SESSIONS = ("session_id", "sessionId", "session.id", "conversation_id", "conversationId", "thread_id", "threadId")
 _FIELDS = (
+    # What the application named is before what instrumentations name: LangChain's thread, the `user` of a request.
+    Field("session_key", key_text, _property(*_SESSIONS, "chat_id", "chatId")),
+    Field("user_id", text, ("llm_sql.user_id", *_property("user_id", "userId", "user.id"))),
     *context_fields(
-        session_key=_property(*_SESSIONS, "chat_id", "chatId"),
-        user_id=_property("user_id", "userId", "user.id"),
         agent_name=_property("lc_agent_name"),
         action_id=("traceloop.entity.path", "traceloop.workflow.name"),
         request_model=("gen_ai.request.model", "llm.request.model"),
