@@ -78,7 +78,7 @@ CALL_PART = {"type": "tool_call", "id": "c1", "name": "look", "arguments": {"at"
     ],
 )
 def test_kinds(kind: str, operation_type: str, is_call: bool) -> None:
-    """A kind of span is an operation type, steps around calls have no tokens; an unknown one is what stands on the span."""
+    """A kind of span is an operation type; steps around calls have no tokens; an unknown one is what stands there."""
     operation = read({"openinference.span.kind": kind, "llm.token_count.prompt": 7})
     assert (operation.operation_type, operation.is_call) == (operation_type, is_call)
     assert operation.input_tokens == (7 if is_call else None)
@@ -425,10 +425,17 @@ def test_bedrock_embeds() -> None:
 
 def test_completions() -> None:
     """Prompts without roles are a completion of text."""
-    body: dict[str, Any] = {"input__value": {"model": "m", "prompt": "Once"}, "output__value": {"choices": [{"text": "upon"}]}}
-    operation = read({"llm.prompts.0.prompt.text": "Once"} | {"openinference.span.kind": "LLM"})
+    lists = {"llm.prompts.0.prompt.text": "Once", "llm.choices.0.completion.text": "upon"}
+    operation = read(lists | {"openinference.span.kind": "LLM"})
+    body = llm(input__value={"model": "m", "prompt": "Once"}, output__value={"choices": [{"text": "upon"}]})
     assert operation.operation_type == "text_completion"
-    assert said(llm(**body)) == [("input", "user", "Once"), ("output", "assistant", "upon")]
+    assert said(operation) == said(body) == [("input", "user", "Once"), ("output", "assistant", "upon")]
+
+
+def test_documents_of_a_step() -> None:
+    """Documents on a span of another kind stay in extras."""
+    operation = read({"openinference.span.kind": "CHAIN", "retrieval.documents.0.document.id": "d"})
+    assert operation.extras["retrieval.documents"] == [{"id": "d"}]
 
 
 def test_instructor_is_around_the_call() -> None:

@@ -177,6 +177,8 @@ def _take_exchange(signal: Signal, found: Findings, content: Content, items: Ite
     elif kind in _LISTS:
         _take_lists(found, content, items, kind)
     else:
+        for name in items.lists.keys() & _OF_OTHERS:
+            found.put(name, [document(fields) for fields in items.of(name)])
         if instructions := parameters.get("instructions"):
             found.values.setdefault("system", instructions)
         content.take_tools(parameters.get("tools"))
@@ -191,6 +193,11 @@ _LISTS = {
     "embeddings": (),
 }
 """Operations that exchange documents or texts, not messages: the lists they have, and what these are in `extras`."""
+
+_OF_OTHERS = frozenset(
+    {"retrieval.documents", "reranker.input_documents", "reranker.output_documents", "embedding.embeddings"}
+)
+"""Lists that stay in `extras` where the operation is none that has them."""
 
 
 def _take_tool(found: Findings, content: Content) -> None:

@@ -20,6 +20,9 @@ from otel_llm_sql.conventions.table import Findings
 _TOLD_BY_LISTS = CONTENT_OF_REQUESTS | {"chat_history", "user_msg", "kwargs", "raw"}
 """Keys of frameworks' own bodies that hold their messages and tools as Python prints them."""
 
+_WITHOUT_ROLES = {"llm.input_messages": "llm.prompts", "llm.output_messages": "llm.choices"}
+"""The lists of completions, whose items are texts."""
+
 _FIRST_ID = re.compile(r'\{"id": ?"([^"]{1,255})"')
 _PRINTED_ID = re.compile(r"\w+\(id='([^']{1,255})'")
 _NAMELESS = "llm.invocation_parameters.broken"
@@ -90,7 +93,8 @@ class Content:
         """The messages of one direction, as the body tells them or the list."""
         if body and sum(map(_weight, body.messages)) + bool(body.system) >= self._items.count(name):
             return body.messages
-        return [message(fields) for fields in self._items.of(name)]
+        listed = [message(fields) for fields in self._items.of(name)]
+        return listed or [message(fields) for fields in self._items.of(_WITHOUT_ROLES[name])]
 
     def keep_all(self) -> None:
         """Leave the bodies in `extras`, as of a step whose messages nobody tells."""

@@ -61,6 +61,7 @@ def message(fields: Fields) -> dict[str, Any]:
     flat = {name.removeprefix("message."): value for name, value in fields.items()}
     role = flat.get("role")
     told: dict[str, Any] = {"role": _ROLES.get(role, role) if isinstance(role, str) else role}
+    flat.setdefault("content", flat.get("prompt.text", flat.get("completion.text")))
     for name in ("name", "tool_call_id", "finish_reason"):
         if name in flat:
             told[name] = flat[name]
