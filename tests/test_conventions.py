@@ -91,14 +91,23 @@ def test_missing_is_none() -> None:
         {},
         {"http.request.method": "GET"},
         {"mcp.method.name": "tools/list"},
-        {"llm_sql.session_key": "s", "http.request.method": "GET"},
-        {"gen_ai.agent.name": "a", "gen_ai.conversation.id": "c", "http.request.method": "GET"},
+        {"gen_ai.agent.name": "a", "http.request.method": "GET"},
         {"error.type": "timeout", "user.id": "u"},
+        {"gen_ai.prompt.name": "greeting", "mcp.method.name": "prompts/get"},
     ],
 )
 def test_what_is_not_genai(attributes: dict[str, Any]) -> None:
     """A span that only says who is at work is no operation."""
     assert conventions.read(signal(attributes, name="GET /")) is None
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"llm_sql.session_key": "s"}, {"gen_ai.agent.name": "a", "gen_ai.conversation.id": "s"}]
+)
+def test_what_names_a_session_is_the_context_of_others(attributes: dict[str, Any]) -> None:
+    """A span that is no operation but names a session says so for what is inside of it, and nothing else."""
+    operation = read(attributes | {"http.request.method": "GET"}, name="GET /")
+    assert (operation.source, operation.session_key, operation.extras) == ("context", "s", {})
 
 
 @pytest.mark.parametrize(
