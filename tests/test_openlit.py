@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 from otel_llm_sql import conventions
 from otel_llm_sql.intake.signal import Signal, SpanEvent
@@ -68,6 +69,16 @@ def test_a_failed_span_says_only_its_name() -> None:
     operation = read({}, status="error", events=(exception,))
     assert (operation.operation_type, operation.provider, operation.model) == ("chat", "anthropic", "claude-sonnet-4-5")
     assert (operation.status, operation.error_type, operation.error_message) == ("error", "RateLimitError", "slow down")
+
+
+@pytest.mark.parametrize(("scope", "wanted"), [(ANTHROPIC, True), ("opentelemetry.instrumentation.httpx", False)])
+def test_a_failed_span_passes_the_exporter(scope: str, wanted: bool) -> None:
+    """Spans without attributes are looked at where their scope is known."""
+    provider = TracerProvider()
+    span = provider.get_tracer(scope).start_span("chat claude-sonnet-4-5")
+    span.end()
+    provider.shutdown()
+    assert conventions.is_genai_span(span) is wanted
 
 
 @pytest.mark.parametrize(

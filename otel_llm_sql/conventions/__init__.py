@@ -102,7 +102,10 @@ def is_genai_span(span: Any, names: frozenset[str] = frozenset()) -> bool:
     attributes = span_attributes(span)
     if may_be_genai(attributes) or (names and not names.isdisjoint(attributes)):
         return True
-    return bool(span.events) and any(event.name in _reader().event_names for event in span.events)
+    if bool(span.events) and any(event.name in _reader().event_names for event in span.events):
+        return True
+    scope = span.instrumentation_scope
+    return scope is not None and _reader().knows_scope(scope.name)
 
 
 def attribute_mapping(pairs: Iterable[tuple[str, str]]) -> AttributeMapping:

@@ -42,6 +42,7 @@ class Reader:
 
     Attributes:
         event_names: the events that are of interest.
+        knows_scope: whether the name of a scope is of interest: a span that failed may have no attributes at all.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class Reader:
         self.event_names = frozenset(name for known in vocabularies for name in known.EVENT_NAMES)
         self._marks = {mark: rank for rank, known in reversed([*enumerate(vocabularies)]) for mark in known.MARKS}
         self._order = lru_cache(maxsize=_REMEMBERED)(self._ordered)
+        self._scopes = tuple({scope for known in vocabularies for scope in known.SCOPES})
+        self.knows_scope = lru_cache(maxsize=_REMEMBERED)(self._knows_scope)
 
     def may_read(self, attributes: Collection[str]) -> bool:
         """Whether some of these names may be of interest; never wrong with no."""
@@ -67,6 +70,9 @@ class Reader:
             if len(self._plain) < _REMEMBERED:
                 self._plain.add(name)
         return False
+
+    def _knows_scope(self, scope: str) -> bool:
+        return scope.startswith(self._scopes)
 
     def read(self, signal: Signal, *, capture_media: bool = False) -> Operation | None:
         """What a signal tells, None where no vocabulary recognises it."""
