@@ -39,6 +39,8 @@ IMAGES = [
     {"type": "image_url", "image_url": {"url": URL}},
     {"inline_data": {"mime_type": "image/png", "data": ENCODED.replace("+", "-").replace("/", "_")}},
     {"image": {"format": "png", "source": {"bytes": PIXEL}}},
+    {"type": "image", "image": {"type": "Buffer", "data": [*PIXEL]}},
+    {"type": "blob", "mime_type": None, "modality": "image", "content": ENCODED},
     KEPT,
 ]
 

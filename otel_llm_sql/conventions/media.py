@@ -47,7 +47,7 @@ def media_part(cleaner: Cleaner, name: str, raw: Mapping[str, Any]) -> dict[str,
         return _described(cleaner, name, "uri", flat, mime, uri=data)
     if data is None or not isinstance(data, (str, bytes)):
         return _without_data(cleaner, name, flat, mime)
-    return _described(cleaner, name, "blob", flat, mime, **_measured(cleaner, data))
+    return _blob(cleaner, name, flat, mime, data)
 
 
 def without_bytes(cleaner: Cleaner, name: str, value: Any, depth: int = 0) -> Any:
@@ -103,7 +103,7 @@ def _inline(cleaner: Cleaner, name: str, raw: Mapping[str, Any]) -> dict[str, An
         sure = "blob" in (kind, *flat) or (_modality(flat, mime) is not None and data != flat.get("content"))
         if isinstance(data, str) and not (_BASE64.fullmatch(data) and (sure or len(data) >= _SURELY_DATA)):
             return None
-    return _described(cleaner, name, "blob", flat, mime, **_measured(cleaner, data))
+    return _blob(cleaner, name, flat, mime, data)
 
 
 def _is_one_of(kind: Any, kinds: frozenset[str]) -> bool:
@@ -172,11 +172,25 @@ def _data_url(url: str) -> tuple[str | None, str]:
     return head[len("data:") :].partition(";")[0] or None, data
 
 
-def _measured(cleaner: Cleaner, data: str | bytes) -> dict[str, Any]:
+def _blob(cleaner: Cleaner, name: str, flat: Mapping[str, Any], mime: Any, data: Any) -> dict[str, Any]:
     content = data if isinstance(data, bytes) else _decoded(data)
-    facts = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    # Encoded anew: the same bytes are the same part, whichever alphabet and line breaks they came in.
-    return {"content": base64.b64encode(content).decode()} | facts if cleaner.capture_media else facts
+    facts: dict[str, Any] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    if cleaner.capture_media:
+        # Encoded anew: the same bytes are the same part, whichever alphabet and line breaks they came in.
+        facts = {"content": base64.b64encode(content).decode()} | facts
+    if mime is None and "format" not in flat:
+        # What is not told in one place (a Buffer of JavaScript's) is told in another: it is the same message.
+        mime = next((mime for begin, mime in _SIGNATURES if content.startswith(begin)), None)
+    return _described(cleaner, name, "blob", flat, mime, **facts)
+
+
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"%PDF-", "application/pdf"),
+)
+"""What files of a type begin with."""
 
 
 def _decoded(text: str) -> bytes:
