@@ -15,7 +15,10 @@ from otel_llm_sql import conventions
 from otel_llm_sql.conventions.content import without_content
 from otel_llm_sql.conventions.openai_agents import with_tool_calls
 from otel_llm_sql.intake.signal import Signal
+from otel_llm_sql.pipeline import Pipeline
 from otel_llm_sql.records import Operation
+from otel_llm_sql.settings import load as load_settings
+from otel_llm_sql.testing import stored
 
 pytestmark = pytest.mark.quick
 
@@ -209,6 +212,33 @@ def test_an_error_of_anthropics_sdk_is_a_type_and_a_code() -> None:
     (operation,) = load("anthropic-sdk-native/error429").operations
     assert (operation.status, operation.error_type, operation.error_message) == ("error", "rate_limit_error", None)
     assert operation.extras["http.response.status_code"] == 429
+
+
+def test_an_exception_as_a_log_record() -> None:
+    """Why a call failed may be an event of its own: it completes the span, or waits for it."""
+    attributes = {"exception.type": "RateLimitError", "exception.message": "slow down", "exception.stacktrace": "..."}
+    operation = read({**CALL, **attributes}, kind="log", name="gen_ai.client.operation.exception")
+    assert (operation.source, operation.status, operation.operation_type) == ("event", "pending", "chat")
+    assert (operation.error_type, operation.error_message) == ("RateLimitError", "slow down")
+    assert operation.extras == {"exception.stacktrace": "..."}
+
+
+@pytest.mark.parametrize("first", ["span", "event"])
+@pytest.mark.parametrize(("status", "wanted"), [("error", ("429", "slow down")), ("ok", (None, None))])
+def test_an_exception_belongs_to_a_call_that_failed(url: str, first: str, status: str, wanted: tuple[Any, Any]) -> None:
+    """The text of the error comes from the event where the span has none; a call that went well has no error."""
+    told = CALL | ({"error.type": "429"} if status == "error" else {})
+    span = Signal("span", "a" * 32, "b" * 16, None, "chat", 1000, 2000, told, status=cast("Any", status))
+    event = Signal(
+        *("log", "a" * 32, "b" * 16, None, "gen_ai.client.operation.exception", 1500, 1500),
+        attributes={"exception.type": "RateLimitError", "exception.message": "slow down"},
+    )
+    pipeline = Pipeline(load_settings(url=url, spool="off"))
+    for signal in (span, event) if first == "span" else (event, span):
+        pipeline.deliver([signal])
+    pipeline.close()
+    (row,) = stored(url)["llm_operations"]
+    assert (row["error_type"], row["error_message"], row["status"]) == (*wanted, status)
 
 
 def test_content_that_anthropics_sdk_cut() -> None:

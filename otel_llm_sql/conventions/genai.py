@@ -6,7 +6,7 @@ from typing import Any
 
 from otel_llm_sql.conventions.clean import Cleaner
 from otel_llm_sql.conventions.genai_content import take_content
-from otel_llm_sql.conventions.genai_events import DETAILS, EVENT_NAMES, span_event_messages
+from otel_llm_sql.conventions.genai_events import CONTENT_EVENTS, DETAILS, EVENT_NAMES, span_event_messages
 from otel_llm_sql.conventions.genai_fields import PREFIXES, TABLE, apply_rules, recognised
 from otel_llm_sql.conventions.shared import last_exception, operation
 from otel_llm_sql.conventions.table import Findings
@@ -40,7 +40,7 @@ def span_messages(signal: Signal, found: Findings) -> list[Message]:
     for event in signal.events:
         if event.name == DETAILS:
             found.collect(event.attributes, TABLE)
-        elif event.name not in EVENT_NAMES:
+        elif event.name not in CONTENT_EVENTS:
             others += [] if event is exception else [_kept(found.cleaner, event)]
         elif is_tool:
             _tool_event(found, event)

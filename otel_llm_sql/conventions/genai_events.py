@@ -2,6 +2,7 @@
 
 `gen_ai.client.inference.operation.details` holds everything; the older `gen_ai.{system,user,assistant,tool}.message`
 and `gen_ai.choice` hold one message each, in the body of a log record or in the attributes of a span event.
+`gen_ai.client.operation.exception` holds why a call failed.
 """
 
 from __future__ import annotations
@@ -9,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from otel_llm_sql.conventions.clean import Cleaner
+from otel_llm_sql.conventions.clean import Cleaner, as_text
 from otel_llm_sql.conventions.genai_content import take_content
-from otel_llm_sql.conventions.genai_fields import TABLE, apply_rules
+from otel_llm_sql.conventions.genai_fields import FIELDS, TABLE, apply_rules
 from otel_llm_sql.conventions.json_text import parse
 from otel_llm_sql.conventions.messages import read_message, read_messages
 from otel_llm_sql.conventions.shared import operation
-from otel_llm_sql.conventions.table import Findings
+from otel_llm_sql.conventions.table import Field, Findings, compiled, text
 from otel_llm_sql.intake.signal import Signal, SpanEvent
 from otel_llm_sql.records import Message, Operation
 
 DETAILS = "gen_ai.client.inference.operation.details"
+EXCEPTION = "gen_ai.client.operation.exception"
 
 MESSAGE_EVENTS: dict[str, tuple[str, Literal["input", "output"]]] = {
     "gen_ai.system.message": ("system", "input"),
@@ -40,7 +42,8 @@ WHOLE_EVENTS: dict[str, tuple[str, Literal["input", "output"]]] = {
 PREFIXES = ("gen_ai.",)
 MARKS: frozenset[str] = frozenset()
 SCOPES: tuple[str, ...] = ()
-EVENT_NAMES = frozenset({DETAILS, *MESSAGE_EVENTS, *WHOLE_EVENTS})
+CONTENT_EVENTS = frozenset({DETAILS, *MESSAGE_EVENTS, *WHOLE_EVENTS})
+EVENT_NAMES = CONTENT_EVENTS | {EXCEPTION}
 
 _CONTENT_ATTRIBUTES = ("gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions")
 _TELLS_RESULTS_TWICE = "opentelemetry.instrumentation.botocore"
@@ -52,6 +55,8 @@ def read(signal: Signal, *, capture_media: bool = False) -> Operation | None:
         return None
     if signal.name in MESSAGE_EVENTS:
         return _message_event(signal, Cleaner(capture_media=capture_media))
+    if signal.name == EXCEPTION:
+        return _exception_event(signal, Cleaner(capture_media=capture_media))
     if signal.name == DETAILS or any(name in signal.attributes for name in _CONTENT_ATTRIBUTES):
         return _details_event(signal, Cleaner(capture_media=capture_media))
     return None
@@ -63,6 +68,24 @@ def _details_event(signal: Signal, cleaner: Cleaner) -> Operation:
     if isinstance(signal.body, Mapping):
         found.collect(signal.body, TABLE)
     return _operation(signal, found, [])
+
+
+def _exception_event(signal: Signal, cleaner: Cleaner) -> Operation:
+    """Where exceptions are log records, the text of an error may stand here alone; a call that went well ignores it."""
+    found = Findings(cleaner)
+    found.collect(signal.attributes, _FAILURE_TABLE)
+    return _operation(signal, found, [])
+
+
+def _words(cleaner: Cleaner, name: str, value: Any) -> str | None:
+    return cleaner.text(name, as_text(value)) if value else None
+
+
+_FAILURE_TABLE = compiled(
+    *FIELDS,
+    Field("error_type", text, ("exception.type",)),
+    Field("error_message", _words, ("exception.message",)),
+)
 
 
 def _message_event(signal: Signal, cleaner: Cleaner) -> Operation:
