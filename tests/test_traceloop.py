@@ -318,6 +318,15 @@ def test_a_step_of_langgraph_tells_its_messages_once() -> None:
     assert operation.extras == {"gen_ai.provider.name": "langgraph", "traceloop.entity.input": {"tags": ["prod"]}}
 
 
+def test_deep_content_of_a_step() -> None:
+    """Messages that went in and came out are compared however deep they are."""
+    deep = "[" * 900 + "]" * 900
+    told = f'{{"messages": [{{"role": "user", "content": {deep}}}]}}'
+    attributes = {"traceloop.span.kind": "task", "traceloop.entity.input": f'{{"inputs": {told}}}'}
+    operation = read(attributes | {"traceloop.entity.output": f'{{"outputs": {told}}}'}, LANGCHAIN)
+    assert problems(operation) == []
+
+
 def test_a_tool_of_langchain() -> None:
     """Arguments, result and id of the call are found in what LangChain wraps around them."""
     sent = {"input_str": "{'city': 'Oslo'}", "inputs": {"city": "Oslo"}, "kwargs": {"tool_call_id": "c1"}}
@@ -367,9 +376,15 @@ def test_steps_of_llama_index() -> None:
     answer = told({"result": {"response": message("assistant", "Hello"), "current_agent_name": "a"}})
     assert answer.messages == [Message("assistant", "Hello", direction="output")]
     assert (sent.agent_name, answer.agent_name) == ("a", "a")
+    ran = told({"tool_name": "f", "tool_kwargs": {"x": 1}, "tool_id": "c1", "tool_output": {"raw_output": "y"}})
+    call = {"type": "tool_call", "id": "c1", "name": "f", "arguments": {"x": 1}}
+    assert [(one.role, one.direction) for one in ran.messages] == [("assistant", "input"), ("tool", "output")]
+    assert (ran.messages[0].parts, ran.messages[1].content, ran.messages[1].tool_call_id) == ([call], "y", "c1")
     tool = told({"tool_name": "f", "raw_input": {"args": [], "kwargs": {"x": 1}}, "raw_output": "y"})
     assert (tool.operation_type, tool.tool_name) == ("execute_tool", "f")
     assert tool.extras == {"gen_ai.tool.call.arguments": {"x": 1}, "gen_ai.tool.call.result": "y"}
+    failed = told({"tool_name": "f", "raw_output": "no", "is_error": True})
+    assert failed.extras["traceloop.entity.output"] == {"is_error": True}
 
 
 def test_crews_and_their_tasks_are_no_agents() -> None:
@@ -431,6 +446,7 @@ SHAPES = st.sampled_from(
         {"output": {"kwargs": {"content": [1, {"a": "\ud800"}]}}},
         {"tool_name": ["f"], "raw_output": {}, "raw_input": "x"},
         {"kwargs": {"x": float("nan")}, "args": 3},
+        {"tool_id": "c", "tool_name": 5, "tool_kwargs": [], "tool_output": {"raw_output": [None, {"a": b"b"}]}},
     ]
 )
 NAMES = st.sampled_from(sorted(traceloop._TABLE)) | st.builds(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from otel_llm_sql.conventions.bodies import message_list
-from otel_llm_sql.conventions.json_text import parse
+from otel_llm_sql.conventions.json_text import dump, parse
 from otel_llm_sql.conventions.langchain_messages import openai_shaped
 from otel_llm_sql.conventions.table import Findings
 
@@ -69,11 +69,12 @@ def _take_tool(found: Findings, name: str | None, sent: Any, received: Any) -> N
     values = found.values
     if _is_llama_index_tool(received):
         name = received["tool_name"] if isinstance(received["tool_name"], str) else name
+        found.put(OUTPUT, _failure(received))
         sent, received = _at(received, "raw_input") or sent, received["raw_output"]
     if name:
         values.setdefault("tool_name", found.cleaner.bounded("tool_name", name))
     call_id = _at(sent, "kwargs", "tool_call_id")
-    if "input_str" in sent if isinstance(sent, Mapping) else False:
+    if isinstance(sent, Mapping) and "input_str" in sent:
         if call_id:
             found.put("gen_ai.tool.call.id", call_id)
         found.put(TOOL_ARGUMENTS, sent.get("inputs") or sent["input_str"])
@@ -128,12 +129,16 @@ def _messages(value: Any, key: str) -> tuple[list[Any], Any]:
     return messages, {name: item for name, item in value.items() if name not in (key, "metadata") and item}
 
 
-def _said(message: Any) -> tuple[Any, Any]:
-    return (message.get("role"), message.get("content")) if isinstance(message, Mapping) else (None, message)
+def _said(message: dict[str, Any]) -> tuple[str, str]:
+    role, content = message.get("role"), message.get("content")
+    # As text: comparing deep structures exhausts the stack.
+    return str(role), content if isinstance(content, str) else dump(content)
 
 
 def _llama_index(found: Findings, received: Any) -> tuple[list[Any], Any]:
-    """A step of a LlamaIndex agent: what it is about to send, or the answer it ends with."""
+    """A step of a LlamaIndex agent: what it is about to send, the call of a tool, or the answer it ends with."""
+    if isinstance(_at(received, "tool_id"), str):
+        return _tool_step(found, received), _failure(received.get("tool_output"))
     agent = _at(received, "current_agent_name") or _at(received, "result", "current_agent_name")
     if not isinstance(agent, str) or not agent:
         return [], received
@@ -144,6 +149,19 @@ def _llama_index(found: Findings, received: Any) -> tuple[list[Any], Any]:
         found.values.setdefault("output", answer)
         return [], {"result": {key: item for key, item in received["result"].items() if key != "response" and item}}
     return sent, ({key: item for key, item in received.items() if key != "input"} if sent else received)
+
+
+def _failure(output: Any) -> dict[str, Any] | None:
+    """What LlamaIndex says of a tool beside its result, where it is worth saying."""
+    return {"is_error": True} if _at(output, "is_error") is True else None
+
+
+def _tool_step(found: Findings, received: Mapping[str, Any]) -> list[Any]:
+    call = {"id": received["tool_id"], "name": received.get("tool_name"), "arguments": received.get("tool_kwargs")}
+    result = _at(received, "tool_output", "raw_output")
+    if result is not None:
+        found.values.setdefault("output", [{"role": "tool", "tool_call_id": call["id"], "content": result}])
+    return [{"role": "assistant", "tool_calls": [call]}]
 
 
 def _blocks(messages: Any) -> list[Any]:
