@@ -6,7 +6,7 @@ import json
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recordings import load
 from storable import problems
@@ -117,6 +117,7 @@ JSON = st.recursive(
 MESSAGE = st.fixed_dictionaries({"role": JSON, "parts": JSON | st.lists(st.fixed_dictionaries({"content": JSON}))})
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.one_of(JSON, st.lists(MESSAGE | JSON)))
 def test_any_output_is_survived(messages: Any) -> None:
     """Whatever stands where messages are expected, nothing is raised."""

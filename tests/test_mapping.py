@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -89,6 +89,7 @@ def test_a_resource_makes_no_rows() -> None:
     assert attribute_mapping(PAIRS).applied(signal) is signal
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.dictionaries(st.sampled_from([name for _, name in PAIRS]), st.recursive(st.text() | st.floats(), st.lists)))
 @pytest.mark.quick
 def test_any_value_is_survived(attributes: dict[str, Any]) -> None:
