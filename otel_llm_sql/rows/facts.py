@@ -166,8 +166,8 @@ def fact_of(operation: Operation, texts: Texts) -> Fact:
         digests,
         [message.direction for message in operation.messages].count("input"),
         operation.parent_span_id,
-        operation.span_name,
-        operation.scope_name,
+        operation.span_name if operation.source == "span" else None,
+        operation.scope_name if operation.source == "span" else None,
         operation.session_key,
         operation.workspace,
     )

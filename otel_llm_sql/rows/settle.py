@@ -16,6 +16,7 @@ from otel_llm_sql.rows.batch import COLUMNS, RowBatch
 from otel_llm_sql.rows.facts import add_name
 from otel_llm_sql.rows.forms import (
     Claim,
+    Claimant,
     claimant_of,
     claimant_of_carrier,
     is_stored,
@@ -166,10 +167,20 @@ class Settlement:
         digests = [owner.digests[number] for owner, number in new.values()]
         texts.recover(digests, self.resolution.old.values(), self.resolution.known)
         self.batch.inserts["llm_messages"] = [
-            message_row(mid, claim, texts.messages[digest], self.names.get(mid) or texts.names.get(digest))
-            for (mid, claim), digest in zip(new.items(), digests, strict=True)
+            message_row(message_id, claim, texts.messages[digest], self._name(message_id, claim[0], digest))
+            for (message_id, claim), digest in zip(new.items(), digests, strict=True)
         ]
         self.batch.deletes["llm_messages"] = [m for m in self.withdrawn if m not in self.claims]
+
+    def _name(self, message_id: str, claimant: Claimant, digest: str) -> str | None:
+        """The name of the tool: told now, or when the spans of the claiming operation were told."""
+        known = self.resolution.texts.names
+        if known:
+            kept = self.resolution.kept
+            for key in self.resolution.finals[claimant.operation_id].members:
+                if key in kept:
+                    add_name(self.names, message_id, known.get((kept[key]["operation_id"], digest)))
+        return self.names.get(message_id)
 
     def _owners(self) -> dict[str, Owner]:
         """Who owns those claimed messages that are stored."""

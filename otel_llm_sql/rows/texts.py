@@ -20,13 +20,13 @@ class Texts:
     """Messages and tool definitions by digest.
 
     Attributes:
-        names: names of tools, of messages that were read from the database.
+        names: names of tools, by operation and digest, of messages that were read from the database.
     """
 
     def __init__(self) -> None:
         self.messages: dict[str, Message] = {}
         self.definitions: dict[str, JsonValue] = {}
-        self.names: dict[str, str] = {}
+        self.names: dict[tuple[str, str], str] = {}
 
     def kept(self, messages: Iterable[str], definitions: Iterable[str]) -> dict[str, JsonValue]:
         """What is kept with evidence whose shape is not shown."""
@@ -52,15 +52,18 @@ class Texts:
         missing = {digest for digest in messages if digest not in have or have[digest].role == "tool"}
         if not missing:
             return
-        places: dict[str, str] = {}
+        places: dict[str, list[tuple[str, str]]] = {}
         for row in old:
             ids = row["message_ids"] or ()
-            places.update((text, d) for text, d in zip(ids, message_digests(ids), strict=True) if d in missing)
+            for text, digest in zip(ids, message_digests(ids), strict=True):
+                if digest in missing:
+                    places.setdefault(text, []).append((row["operation_id"], digest))
         for row in known.messages(places):
-            digest = places[row["message_id"]]
-            have.setdefault(digest, Message(**{name: row[name] for name in _FIELDS}))
-            if row["tool_name"]:
-                self.names[digest] = row["tool_name"]
+            told = places[row["message_id"]]
+            have.setdefault(told[0][1], Message(**{name: row[name] for name in _FIELDS}))
+            name: str | None = row["tool_name"]
+            if name:
+                self.names.update(dict.fromkeys(told, name))
 
     def recover_definitions(self, digests: Iterable[str], old: Iterable[Row], known: Known) -> None:
         """Read tool definitions that the batch does not have from the sessions in which they stand."""
