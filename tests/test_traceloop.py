@@ -261,6 +261,14 @@ def test_the_user_of_a_request(name: str) -> None:
     assert read(CALL | {name: "u", "traceloop.association.properties.user_id": "v"}).user_id == "v"
 
 
+def test_properties_on_spans_of_others() -> None:
+    """The SDK puts them on the spans of every instrumentation in the process."""
+    own = {"gen_ai.operation.name": "chat", "anthropic.message.stop_reason": "end_turn"}
+    told = {"traceloop.association.properties.session_id": "s", "traceloop.workflow.name": "w"}
+    operation = read(own | told, "com.anthropic.sdk.python")
+    assert (operation.session_key, operation.action_id, operation.finish_reason) == ("s", "w", "end_turn")
+
+
 def test_properties_do_not_make_an_operation() -> None:
     """The SDK puts them, and the workflow's name, on any span, such as one of an HTTP client."""
     told = {"traceloop.workflow.name": "w", "traceloop.entity.path": "p", "traceloop.association.properties.x": "1"}

@@ -54,9 +54,13 @@ MARKS = frozenset(
         "gen_ai.completion.0.role",
         "gen_ai.completion.0.content",
         "gen_ai.is_streaming",
+        # On spans of other instrumentations too, which then are read with what the SDK put there.
+        "traceloop.workflow.name",
+        "traceloop.association.properties.session_id",
+        "traceloop.association.properties.thread_id",
+        "traceloop.association.properties.user_id",
     }
 )
-"""Not the names that the SDK puts on any span it meets: workflow, entity path, association properties."""
 
 _INSTRUMENTATIONS = (
     *("agno", "alephalpha", "anthropic", "bedrock", "cohere", "crewai", "google_generativeai", "groq", "haystack"),
