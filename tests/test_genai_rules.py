@@ -98,7 +98,6 @@ def test_openai_agents_v2_writes_tool_calls_as_python() -> None:
         "ResponseFunctionToolCall(**open('x'))",
         "ResponseFunctionToolCall(name=print('x'))",
         "ResponseFunctionToolCall(name='a').x",
-        "ResponseFunctionToolCall(name='\0')",
         "ResponseFunctionToolCall(name=" + "(" * 5000 + ")",
         "he wrote ResponseFunctionToolCall(name='a')",
     ],
@@ -107,7 +106,7 @@ def test_what_only_looks_like_a_tool_call_stays_text(content: str) -> None:
     """Nothing is executed, and what is cut or no repr stays the text it is."""
     told = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": content}]}])
     operation = read({**CALL, "gen_ai.output.messages": told}, AGENTS)
-    assert operation.messages[0].content == content.replace("\0", "\ufffd")
+    assert operation.messages[0].content == content
     assert problems(operation) == []
 
 

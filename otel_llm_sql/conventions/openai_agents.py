@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from typing import Any
 
 from otel_llm_sql.conventions.json_text import parse
+from otel_llm_sql.conventions.python_text import CLASS, read_repr
 
 _CLASS = "ResponseFunctionToolCall"
 _OPENING = f"{_CLASS}("
-_NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 def with_tool_calls(told: Any) -> Any:
@@ -44,13 +43,12 @@ def _parts(messages: Any) -> Iterator[dict[str, Any]]:
 def _call(text: str) -> dict[str, Any] | None:
     """The repr as a part; None where it is none, or is cut."""
     try:
-        call = ast.parse(text, mode="eval").body
-        if not isinstance(call, ast.Call):
-            return None
-        fields = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
-    except _NO_PYTHON:
+        call = read_repr(text)
+    except ValueError:
         return None
-    told = {"id": fields.get("call_id"), "name": fields.get("name"), "arguments": fields.get("arguments")}
+    if not isinstance(call, dict) or call.get(CLASS) != _CLASS:
+        return None
+    told = {"id": call.get("call_id"), "name": call.get("name"), "arguments": call.get("arguments")}
     return {"type": "tool_call", "content": None, **told}
 
 
