@@ -73,12 +73,31 @@ CONTENT_EXTRAS = frozenset(
         "gen_ai.workflow.output",
         "genkit:input",
         "genkit:output",
+        "haystack.agent.input",
+        "haystack.agent.output",
+        "haystack.agent.step.llm.input",
+        "haystack.agent.step.llm.output",
+        "haystack.agent.step.tool.input",
+        "haystack.agent.step.tool.output",
+        "haystack.agent.tools",
+        "haystack.component.input",
+        "haystack.component.output",
+        "haystack.pipeline.input_data",
+        "haystack.pipeline.output_data",
         "input",
         "input.value",
+        "instructions",
+        "langfuse.observation.input",
+        "langfuse.observation.output",
+        "langfuse.trace.input",
+        "langfuse.trace.output",
+        "litellm.raw_content",
         "llm.prompt_template.template",
         "llm.prompt_template.variables",
         "mcp.request.argument",
         "mcp.response.value",
+        "mlflow.spanInputs",
+        "mlflow.spanOutputs",
         "model_request_parameters",
         "output",
         "output.value",
@@ -94,6 +113,7 @@ CONTENT_EXTRAS = frozenset(
         "tool.arguments",
         "tool_arguments",
         "tool_response",
+        "tools",
         "traceloop.entity.input",
         "traceloop.entity.output",
         "traceloop.prompt.template",
@@ -116,5 +136,11 @@ CONTENT_PREFIXES = (
 NO_CONTENT = frozenset({"gen_ai.prompt.name", "gen_ai.prompt.version"})
 """What begins like an older vocabulary's messages, and says which template was used."""
 
-ERROR_EXTRAS = ("error.message", "exception.message", "exception.stacktrace")
+ERROR_EXTRAS = (
+    "error.message",
+    "error.stack_trace",
+    "exception.message",
+    "exception.stacktrace",
+    "litellm.provider.error.stack_trace",
+)
 """Attributes that tell of an error in words."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from otel_llm_sql.conventions.clean import Cleaner
@@ -46,3 +47,16 @@ def gathered(extras: dict[str, Any], prefix: str) -> dict[str, Any]:
     """
     names = [name for name in extras if name.startswith(prefix)]
     return {name[len(prefix) :]: opened(extras.pop(name)) for name in names}
+
+
+def nanoseconds(moment: Any) -> int | None:
+    """A timestamp of ISO 8601 since the epoch."""
+    if not isinstance(moment, str):
+        return None
+    try:
+        told = datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    told = told if told.tzinfo else told.replace(tzinfo=UTC)
+    elapsed = told - datetime(1970, 1, 1, tzinfo=UTC)
+    return ((elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds) * 1000

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from otel_llm_sql.conventions.clean import Cleaner
 from otel_llm_sql.conventions.exchanges import fill_usage, keep, take_call, take_step, take_tool
 from otel_llm_sql.conventions.genai_content import take_content
 from otel_llm_sql.conventions.genai_fields import FIELDS, finish_words
-from otel_llm_sql.conventions.json_coded import gathered, opened, quoted
+from otel_llm_sql.conventions.json_coded import gathered, nanoseconds, opened, quoted
 from otel_llm_sql.conventions.langfuse_usage import buckets
 from otel_llm_sql.conventions.providers import provider_name
 from otel_llm_sql.conventions.run_metadata import take_metadata
@@ -161,20 +160,7 @@ def _take_usage(signal: Signal, found: Findings) -> None:
     total = costs.get("total") if isinstance(costs, Mapping) else None
     if total:  # on errors it is 0, for what was never told
         values.setdefault("cost", cleaner.amount("cost", total))
-    started = _nanoseconds(opened(values.pop("first_chunk", None)))
+    started = nanoseconds(opened(values.pop("first_chunk", None)))
     if started is not None:
         waited = max(started - signal.start_ns, 0) // 1_000_000
         values.setdefault("time_to_first_token_ms", cleaner.count("time_to_first_token_ms", waited))
-
-
-def _nanoseconds(moment: Any) -> int | None:
-    """A timestamp of ISO 8601 since the epoch."""
-    if not isinstance(moment, str):
-        return None
-    try:
-        told = datetime.fromisoformat(moment)
-    except ValueError:
-        return None
-    told = told if told.tzinfo else told.replace(tzinfo=UTC)
-    elapsed = told - datetime(1970, 1, 1, tzinfo=UTC)
-    return ((elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds) * 1000

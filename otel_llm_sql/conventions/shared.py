@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from otel_llm_sql.conventions.clean import Cleaner, as_text
+from otel_llm_sql.conventions.run_ids import RUN, is_made_up
 from otel_llm_sql.conventions.table import Field, Findings, compiled, text
 from otel_llm_sql.intake.signal import Signal, SpanEvent
 from otel_llm_sql.records import AGGREGATES, NAME_LENGTH, ONLY_OF_CALLS, REPAIRED, Operation, bounded_key
@@ -174,6 +175,8 @@ def _context(signal: Signal, found: Findings) -> None:
     if pinned is not None:
         found.give_back(("session_key",))
         values["session_key"], values["session_pinned"] = pinned, True
+    elif RUN in signal.attributes and is_made_up(values.get("session_key"), signal.attributes[RUN]):
+        found.give_back(("session_key",))
     own = values.pop("session_metadata", None)
     if own is not None:
         values["metadata"] = {**(values.get("metadata") or {}), **own}
