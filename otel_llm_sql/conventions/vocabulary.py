@@ -60,8 +60,8 @@ class Reader:
 
     def may_read(self, attributes: Collection[str]) -> bool:
         """Whether some of these names may be of interest; never wrong with no."""
-        # Nearly all spans of an application have names that were seen before: one look at twelve of them takes 0.3 us,
-        # comparing them with the beginnings of twenty vocabularies 6 us.
+        # Nearly all spans of an application have names that were seen before: one look at twelve of them takes 0.2 us,
+        # comparing them with the beginnings of 26 names 1.4 us.
         if self._plain.issuperset(attributes):
             return False
         for name in attributes:
