@@ -180,6 +180,31 @@ def requests(trace: int) -> list[Operation]:
     ]
 
 
+def told_apart(trace: int) -> list[Operation]:
+    """Calls that a client library and its instrumentation tell in traces of their own, or side by side."""
+    claude = {"model": "claude", "request_model": "claude", "provider": "anthropic"}
+    sdk = claude | {"scope_name": "com.anthropic.sdk.python"}
+    around = claude | {"scope_name": "opentelemetry.instrumentation.anthropic"}
+    question, answer = said("user", "parallel?"), said("assistant", "yes", "output")
+    used = {"input_tokens": 11, "output_tokens": 7}
+    failed = {"status": "error", "error_type": "429"}
+    return [
+        # two at the same time, with the same prompt
+        span(trace, 1, at=0, ms=100, messages=[question, answer], session_key="apart", **around, **used),
+        span(trace + 1, 1, at=5, ms=85, **sdk, **used),
+        span(trace + 2, 1, at=10, ms=100, messages=[question, answer], **around, **used),
+        span(trace + 3, 1, at=15, ms=80, **sdk, **used),
+        # beside each other in one trace; a stream whose tokens only one of them knows; an error
+        span(trace + 4, 2, at=200, ms=50, parent=1, messages=[question, answer], **around, **used),
+        span(trace + 4, 3, at=201, ms=48, parent=1, **sdk),
+        span(trace + 4, 4, at=300, ms=50, parent=1, messages=[question], **around, **failed),
+        span(trace + 4, 5, at=301, ms=48, parent=1, **sdk, **failed),
+        # a call of another model, and one afterwards, are others
+        span(trace + 5, 1, at=205, ms=10, **(sdk | {"model": "haiku", "request_model": "haiku"})),
+        span(trace + 6, 1, at=400, ms=10, **sdk, **used),
+    ]
+
+
 def everything() -> list[Operation]:
     """A bit of each."""
     key = "0b3f1c62-6a0e-4f5e-9d55-0f5c1f0a9a01"
@@ -194,6 +219,7 @@ def everything() -> list[Operation]:
         *retries(0x80),
         *hard_cases(0x90),
         *requests(0xA0),
+        *told_apart(0xB0),
     ]
 
 

@@ -121,6 +121,20 @@ def test_one_call_one_row(writer: Writer) -> None:
     assert (session["user_id"], session["metadata"]) == ("u", {"tier": "gold"})
 
 
+def test_calls_that_are_told_apart(writer: Writer) -> None:
+    """Where nothing but the clock ties a library's own span to its instrumentation's, they are one call; once each."""
+    writer.write(telemetry.told_apart(1), soon())
+    operations = sorted(rows_of(writer)["llm_operations"], key=lambda row: row["timestamp"])
+    assert [(row["latency_ms"], row["input_tokens"], len(row["message_ids"] or ())) for row in operations] == [
+        (85, 11, 2),
+        (80, 11, 2),
+        (48, 11, 2),
+        (10, None, 0),
+        (48, None, 1),
+        (10, 11, 0),
+    ]
+
+
 def test_history_is_stored_once(writer: Writer) -> None:
     """Each call sends all that was said before: every message has one row, and the transcript repeats nothing."""
     writer.write(telemetry.conversation(1, 4, "talk"), soon())

@@ -47,6 +47,9 @@ class Known(Protocol):
     def calls(self, response_ids: Collection[str], since: int, until: int) -> set[str]:
         """Ids of operations with these response ids that were under way in this stretch of time (microseconds)."""
 
+    def unlinked(self, library: str, since: int, until: int) -> set[str]:
+        """Ids of operations without a parent, of instrumentations of a library, under way in this stretch of time."""
+
     def operations(self, operation_ids: Collection[str]) -> tuple[list[Row], list[Row]]:
         """Whole rows of `llm_operations`, and of the `llm_spans` that tell about them."""
 

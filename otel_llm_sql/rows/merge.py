@@ -1,4 +1,4 @@
-"""One call, one row: which spans tell about the same call, and what they say together (docs/decisions/0002).
+"""One call, one row: what all that was told about an operation says together (docs/decisions/0002).
 
 All functions are pure, and none depends on the order in which evidence arrived.
 """
@@ -11,20 +11,10 @@ from typing import Any
 import orjson
 
 from otel_llm_sql.records import AGGREGATES, ONLY_OF_CALLS, REPAIRED, JsonValue
-from otel_llm_sql.rows.facts import VALUES, Evidence, Fact, SpanKey, Values, add_name, fact_json
-
-CLOCK_SKEW = 2_000_000
-"""Microseconds by which the clocks of two machines may differ: one call seen by a client and by a gateway."""
+from otel_llm_sql.rows.facts import VALUES, Evidence, Fact, Values, add_name, fact_json
 
 _IDENTITY = frozenset({"timestamp", "latency_ms", "status", "operation_type", "cost", "cost_source"})
 _ONLY_OF_ERRORS = ("error_type", "error_message")
-_MILLISECOND = 1000
-"""Microseconds by which an end may be wrong: it is computed from whole milliseconds."""
-
-_GENERATING = frozenset({"chat", "text_completion", "generate_content", "unknown"})
-"""Operation types that are spellings of one kind of call."""
-
-Evidences = Mapping[SpanKey, Evidence]
 
 
 def combined(one: Evidence, other: Evidence) -> Evidence:
@@ -44,126 +34,6 @@ def _weight(fact: Fact) -> tuple[tuple[int, int], int, bytes]:
 def same(one: Evidence, other: Evidence) -> bool:
     """Whether two pieces of evidence say the same."""
     return one.span == other.span and one.events == other.events and one.context == other.context
-
-
-def groups(evidences: Evidences) -> dict[SpanKey, list[SpanKey]]:
-    """The spans of each operation: innermost span -> all that tell about it, from the innermost outwards."""
-    inner = _inner_spans(evidences)
-    telling = [key for key, evidence in evidences.items() if evidence.is_operation]
-    if not inner:
-        return {key: [key] for key in telling}
-    found: dict[SpanKey, list[tuple[int, SpanKey]]] = {}
-    for key in telling:
-        innermost, depth = _follow(key, inner)
-        found.setdefault(innermost, []).append((depth, key))
-    return {innermost: [key for _, key in sorted(members)] for innermost, members in found.items()}
-
-
-def _follow(key: SpanKey, inner: Mapping[SpanKey, SpanKey]) -> tuple[SpanKey, int]:
-    seen = [key]
-    while (key := inner.get(key, key)) not in seen:
-        seen.append(key)
-    if key == seen[-1]:
-        return key, len(seen) - 1
-    return min(seen[seen.index(key) :]), len(seen) - 1  # contradicting telemetry: any fixed choice will do
-
-
-def _inner_spans(evidences: Evidences) -> dict[SpanKey, SpanKey]:
-    calls = {key: span for key, evidence in evidences.items() if (span := evidence.span) and span.is_call}
-    children, same_response = _relatives(calls)
-    inner = {key: best for key in children if (best := _nested(key, children[key], calls))}
-    for keys in same_response:
-        for key in keys:
-            if best := _twin(key, keys, calls):
-                inner[key] = best
-    return inner
-
-
-def _relatives(calls: Mapping[SpanKey, Fact]) -> tuple[dict[SpanKey, list[SpanKey]], Iterable[list[SpanKey]]]:
-    """Calls by the call that is their parent, and those that share a response id."""
-    children: dict[SpanKey, list[SpanKey]] = {}
-    first: dict[str, SpanKey] = {}
-    shared: dict[str, list[SpanKey]] = {}
-    for key, fact in calls.items():
-        if fact.parent_span_id:
-            parent = SpanKey(key.trace_id, fact.parent_span_id)
-            if parent in calls:
-                children.setdefault(parent, []).append(key)
-        if response_id := fact.values.response_id:
-            other = first.setdefault(response_id, key)
-            if other is not key:
-                shared.setdefault(response_id, [other]).append(key)
-    return children, shared.values()
-
-
-def _nested(outer: SpanKey, children: Iterable[SpanKey], calls: Mapping[SpanKey, Fact]) -> SpanKey | None:
-    """The child that an outer span tells about: of several tries, the last."""
-    around = calls[outer]
-    said = around.values.response_id
-    candidates = [
-        (calls[key].values.response_id == said, calls[key].end, key)
-        for key in children
-        if _may_be_told_by(around, calls[key])
-    ]
-    return max(candidates)[2] if candidates else None
-
-
-def _may_be_told_by(outer: Fact, inner: Fact) -> bool:
-    """Whether a span may tell about the call directly inside it; where ids tell, they decide."""
-    ids = (outer.values.response_id, inner.values.response_id)
-    if None not in ids:
-        return bool(ids[0] == ids[1])
-    if _kind(outer) != _kind(inner):
-        return False
-    # A router asks another model than it was asked for, a step sums up its calls: one disagreement proves nothing.
-    return _tokens_agree(outer.values, inner.values) or _models_agree(outer.values, inner.values)
-
-
-def _kind(fact: Fact) -> str:
-    operation_type = fact.values.operation_type
-    return "chat" if operation_type in _GENERATING else str(operation_type)
-
-
-def _twin(key: SpanKey, others: Iterable[SpanKey], calls: Mapping[SpanKey, Fact]) -> SpanKey | None:
-    """The innermost other span with this response id that tells about the same call."""
-    fact = calls[key]
-    candidates = [
-        (_extent(other, calls[other]), other)
-        for other in others
-        if other != key and _is_inside(other, calls[other], key, fact) and _agree(calls[other], fact)
-    ]
-    return min(candidates)[1] if candidates else None
-
-
-def _extent(key: SpanKey, fact: Fact) -> tuple[int, int, SpanKey]:
-    return (fact.values.latency_ms or 0, -fact.values.timestamp, key)
-
-
-def _is_inside(inner_key: SpanKey, inner: Fact, outer_key: SpanKey, outer: Fact) -> bool:
-    if inner_key.trace_id == outer_key.trace_id:
-        if outer.parent_span_id == inner_key.span_id:
-            return False
-        if inner.parent_span_id == outer_key.span_id:
-            return True
-    # One instrumentation tells a call once: two of its spans with one response id are a cache or a constant id.
-    if inner.scope_name == outer.scope_name or _extent(inner_key, inner) > _extent(outer_key, outer):
-        return False
-    skew = _MILLISECOND if inner_key.trace_id == outer_key.trace_id else CLOCK_SKEW
-    return inner.values.timestamp >= outer.values.timestamp - skew and inner.end <= outer.end + skew
-
-
-def _agree(one: Fact, other: Fact) -> bool:
-    return _tokens_agree(one.values, other.values) and _models_agree(one.values, other.values)
-
-
-def _tokens_agree(one: Values, other: Values) -> bool:
-    pairs = ((one.input_tokens, other.input_tokens), (one.output_tokens, other.output_tokens))
-    return all(None in pair or pair[0] == pair[1] for pair in pairs)
-
-
-def _models_agree(one: Values, other: Values) -> bool:
-    mine, theirs = (tuple(name for name in (v.model, v.request_model) if name) for v in (one, other))
-    return not mine or not theirs or any(a in b or b in a for a in mine for b in theirs)
 
 
 def merged(members: Sequence[Evidence]) -> Fact:

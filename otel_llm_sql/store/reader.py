@@ -52,6 +52,11 @@ class Questions:
         self.messages = sa.select(t.messages).where(isin(m.message_id))
         self.definitions = sa.select(d.tool_definitions_id, d.definitions).where(isin(d.tool_definitions_id))
         self.calls = sa.select(o.operation_id).where(isin(o.response_id), _under_way())
+        self.unlinked = (
+            sa.select(o.operation_id)
+            .join_from(t.operations, t.spans, t.spans.c.operation_id == o.operation_id)
+            .where(_under_way(), o.parent_span_id.is_(None), t.spans.c.scope_name.contains(sa.bindparam("library")))
+        )
         self.owners = (
             sa.select(m.message_id, m.operation_id, m.timestamp, o.operation_type, m.tool_name)
             .join_from(t.messages, t.operations, m.operation_id == o.operation_id)
@@ -122,11 +127,12 @@ class Reader:
 
     def calls(self, response_ids: Collection[str], since: int, until: int) -> set[str]:
         """Ids of operations with these response ids that were under way in this stretch of time (microseconds)."""
-        first, last = EPOCH + since * MICROSECOND, EPOCH + until * MICROSECOND
-        rows = self._ask(
-            self._questions.calls, response_ids, until=last, lasting=first - _LASTING, longest=first - _LONGEST
-        )
-        return {row[0] for row in rows}
+        return {row[0] for row in self._ask(self._questions.calls, response_ids, **_stretch(since, until))}
+
+    def unlinked(self, library: str, since: int, until: int) -> set[str]:
+        """Ids of operations without a parent, of instrumentations of a library, under way in this stretch of time."""
+        asked = {"library": library, **_stretch(since, until)}
+        return set(self._connection.scalars(self._questions.unlinked, asked))
 
     def operations(self, operation_ids: Collection[str]) -> tuple[list[Row], list[Row]]:
         """Whole rows of `llm_operations`, and of the `llm_spans` that tell about them."""
@@ -162,6 +168,12 @@ class Reader:
     def definitions(self, ids: Collection[str]) -> dict[str, Any]:
         """Ids of tool definitions that are stored already -> the definitions."""
         return {row[0]: row[1] for row in self._ask(self._questions.definitions, ids)}
+
+
+def _stretch(since: int, until: int) -> dict[str, datetime]:
+    """The parameters of `_under_way`."""
+    first = EPOCH + since * MICROSECOND
+    return {"until": EPOCH + until * MICROSECOND, "lasting": first - _LASTING, "longest": first - _LONGEST}
 
 
 def _without_nulls(row: sa.Row[Any]) -> dict[str, Any]:

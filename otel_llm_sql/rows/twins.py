@@ -1,0 +1,195 @@
+"""Twins: which spans tell about the same call (docs/decisions/0002).
+
+By the response id, by direct nesting where there is none, and by the clock for the few client libraries that tell their
+calls themselves and that their instrumentations do not link. All functions are pure, and none depends on the order in
+which evidence arrived.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey, Values
+
+CLOCK_SKEW = 2_000_000
+"""Microseconds by which the clocks of two machines may differ: one call seen by a client and by a gateway."""
+
+_MILLISECOND = 1000
+"""Microseconds by which an end may be wrong: it is computed from whole milliseconds."""
+
+_GENERATING = frozenset({"chat", "text_completion", "generate_content", "unknown"})
+"""Operation types that are spellings of one kind of call."""
+
+CLIENTS = {"com.anthropic.sdk.python": "anthropic", "mistralai_sdk_tracer": "mistral"}
+"""Scopes of client libraries that tell their calls themselves -> what the scopes of their instrumentations contain.
+
+Not all of these make their span the current one: then the two spans of a call have the same parent, or none at all in
+two traces, and where the library does not know the response id either nothing but the clock ties them."""
+
+Evidences = Mapping[SpanKey, Evidence]
+Calls = Mapping[SpanKey, Fact]
+
+
+def groups(evidences: Evidences) -> dict[SpanKey, list[SpanKey]]:
+    """The spans of each operation: innermost span -> all that tell about it, from the innermost outwards."""
+    inner = _inner_spans(evidences)
+    telling = [key for key, evidence in evidences.items() if evidence.is_operation]
+    if not inner:
+        return {key: [key] for key in telling}
+    found: dict[SpanKey, list[tuple[int, SpanKey]]] = {}
+    for key in telling:
+        innermost, depth = _follow(key, inner)
+        found.setdefault(innermost, []).append((depth, key))
+    return {innermost: [key for _, key in sorted(members)] for innermost, members in found.items()}
+
+
+def _follow(key: SpanKey, inner: Mapping[SpanKey, SpanKey]) -> tuple[SpanKey, int]:
+    seen = [key]
+    while (key := inner.get(key, key)) not in seen:
+        seen.append(key)
+    if key == seen[-1]:
+        return key, len(seen) - 1
+    return min(seen[seen.index(key) :]), len(seen) - 1  # contradicting telemetry: any fixed choice will do
+
+
+def _inner_spans(evidences: Evidences) -> dict[SpanKey, SpanKey]:
+    calls = {key: span for key, evidence in evidences.items() if (span := evidence.span) and span.is_call}
+    children, same_response = _relatives(calls)
+    inner = {key: best for key in children if (best := _nested(key, children[key], calls))}
+    for keys in same_response:
+        for key in keys:
+            if best := _twin(key, keys, calls):
+                inner[key] = best
+    inner.update(_unlinked(calls, inner))
+    return inner
+
+
+def _relatives(calls: Mapping[SpanKey, Fact]) -> tuple[dict[SpanKey, list[SpanKey]], Iterable[list[SpanKey]]]:
+    """Calls by the call that is their parent, and those that share a response id."""
+    children: dict[SpanKey, list[SpanKey]] = {}
+    first: dict[str, SpanKey] = {}
+    shared: dict[str, list[SpanKey]] = {}
+    for key, fact in calls.items():
+        if fact.parent_span_id:
+            parent = SpanKey(key.trace_id, fact.parent_span_id)
+            if parent in calls:
+                children.setdefault(parent, []).append(key)
+        if response_id := fact.values.response_id:
+            other = first.setdefault(response_id, key)
+            if other is not key:
+                shared.setdefault(response_id, [other]).append(key)
+    return children, shared.values()
+
+
+def _nested(outer: SpanKey, children: Iterable[SpanKey], calls: Mapping[SpanKey, Fact]) -> SpanKey | None:
+    """The child that an outer span tells about: of several tries, the last."""
+    around = calls[outer]
+    said = around.values.response_id
+    candidates = [
+        (calls[key].values.response_id == said, calls[key].end, key)
+        for key in children
+        if _may_be_told_by(around, calls[key])
+    ]
+    return max(candidates)[2] if candidates else None
+
+
+def _may_be_told_by(outer: Fact, inner: Fact) -> bool:
+    """Whether a span may tell about the call directly inside it; where ids tell, they decide."""
+    ids = (outer.values.response_id, inner.values.response_id)
+    if None not in ids:
+        return bool(ids[0] == ids[1])
+    if _kind(outer) != _kind(inner):
+        return False
+    # A router asks another model than it was asked for, a step sums up its calls: one disagreement proves nothing.
+    return _tokens_agree(outer.values, inner.values) or _models_agree(outer.values, inner.values)
+
+
+def _kind(fact: Fact) -> str:
+    operation_type = fact.values.operation_type
+    return "chat" if operation_type in _GENERATING else str(operation_type)
+
+
+def _twin(key: SpanKey, others: Iterable[SpanKey], calls: Mapping[SpanKey, Fact]) -> SpanKey | None:
+    """The innermost other span with this response id that tells about the same call."""
+    fact = calls[key]
+    candidates = [
+        (_extent(other, calls[other]), other)
+        for other in others
+        if other != key and _is_inside(other, calls[other], key, fact) and _agree(calls[other], fact)
+    ]
+    return min(candidates)[1] if candidates else None
+
+
+def _extent(key: SpanKey, fact: Fact) -> tuple[int, int, SpanKey]:
+    return (fact.values.latency_ms or 0, -fact.values.timestamp, key)
+
+
+def _is_inside(inner_key: SpanKey, inner: Fact, outer_key: SpanKey, outer: Fact) -> bool:
+    if inner_key.trace_id == outer_key.trace_id:
+        if outer.parent_span_id == inner_key.span_id:
+            return False
+        if inner.parent_span_id == outer_key.span_id:
+            return True
+    # One instrumentation tells a call once: two of its spans with one response id are a cache or a constant id.
+    if inner.scope_name == outer.scope_name or _extent(inner_key, inner) > _extent(outer_key, outer):
+        return False
+    skew = _MILLISECOND if inner_key.trace_id == outer_key.trace_id else CLOCK_SKEW
+    return inner.values.timestamp >= outer.values.timestamp - skew and inner.end <= outer.end + skew
+
+
+def _agree(one: Fact, other: Fact) -> bool:
+    mine, theirs = one.values, other.values
+    # Traceloop counts the first token of Anthropic's streams twice: equal input is enough where the response is one.
+    same_input = mine.input_tokens is not None and mine.input_tokens == theirs.input_tokens
+    return (same_input or _tokens_agree(mine, theirs)) and _models_agree(mine, theirs)
+
+
+def _tokens_agree(one: Values, other: Values) -> bool:
+    pairs = ((one.input_tokens, other.input_tokens), (one.output_tokens, other.output_tokens))
+    return all(None in pair or pair[0] == pair[1] for pair in pairs)
+
+
+def _models_agree(one: Values, other: Values) -> bool:
+    mine, theirs = (tuple(name for name in (v.model, v.request_model) if name) for v in (one, other))
+    return not mine or not theirs or any(a in b or b in a for a in mine for b in theirs)
+
+
+def library_of(scope_name: str | None) -> str | None:
+    """The client library that tells its calls itself and that a scope is about."""
+    if not scope_name:
+        return None
+    return next((library for library in CLIENTS.values() if library in scope_name), None)
+
+
+def _unlinked(calls: Calls, inner: Mapping[SpanKey, SpanKey]) -> dict[SpanKey, SpanKey]:
+    """Instrumentation's span -> the client library's own, of calls that are told twice without a link."""
+    clients: defaultdict[object, list[SpanKey]] = defaultdict(list)
+    others: defaultdict[object, list[SpanKey]] = defaultdict(list)
+    linked = {*inner, *inner.values()}
+    for key, fact in calls.items():
+        library = library_of(fact.scope_name)
+        if library and key not in linked:
+            side = clients if fact.scope_name in CLIENTS else others
+            side[library, (key.trace_id, fact.parent_span_id) if fact.parent_span_id else None].append(key)
+    found: dict[SpanKey, SpanKey] = {}
+    for place in clients.keys() & others.keys():
+        found.update(_pairs(others[place], clients[place], calls))
+    return found
+
+
+def _pairs(outer: Sequence[SpanKey], inner: Sequence[SpanKey], calls: Calls) -> dict[SpanKey, SpanKey]:
+    """Each outer span with the inner one that begins soonest in it, where that one knows no nearer outer span."""
+    fitting = [(calls[i].values.timestamp - calls[o].values.timestamp, o, i) for o in outer for i in inner]
+    fitting = sorted(pair for pair in fitting if _fit(calls[pair[1]], calls[pair[2]]))
+    first_of_outer = {o: i for _, o, i in reversed(fitting)}
+    first_of_inner = {i: o for _, o, i in reversed(fitting)}
+    return {o: i for o, i in first_of_outer.items() if first_of_inner[i] == o}
+
+
+def _fit(outer: Fact, inner: Fact) -> bool:
+    values, told = outer.values, inner.values
+    is_inside = told.timestamp >= values.timestamp and inner.end <= outer.end + _MILLISECOND
+    if not is_inside or None not in (values.response_id, told.response_id) or values.service_name != told.service_name:
+        return False
+    return _kind(outer) == _kind(inner) and _agree(outer, inner)
