@@ -44,6 +44,9 @@ _OPENAI_AGENTS = "opentelemetry.instrumentation.openai_agents"
 _AGENT_DEFAULTS = {"agent_name": "OpenAI Agent", "agent_id": "agent"}
 """What openai-agents-v2 puts where it knows no agent."""
 
+_MISTRAL_OPERATION = "mistral_ai.operation.id"
+"""Where Mistral's own client says what it asks for; it gives no operation name."""
+
 _CALLS = frozenset({None, "chat", "text_completion", "generate_content", "embeddings", "rerank"})
 _OF_CALLS = frozenset({"model", "request_model", "input_tokens", "output_tokens", "response_id"})
 
@@ -68,6 +71,8 @@ def apply_rules(signal: Signal, found: Findings) -> None:
 
 
 def _decided(signal: Signal, told: str | None) -> str:
+    if str(signal.attributes.get(_MISTRAL_OPERATION)).startswith("embeddings"):
+        return "embeddings"
     rows = _DECIDING if told else _DECIDING + _DECIDING_UNNAMED
     for operation_type, names in rows:
         if any(name in signal.attributes for name in names):

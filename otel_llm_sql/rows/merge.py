@@ -42,10 +42,11 @@ def merged(members: Sequence[Evidence]) -> Fact:
     if len(members) == 1 and first.span and first.is_plain:
         return first.span
     said = [fact for evidence in members for fact in evidence.said()]
-    values = _identity(first)
+    values = _identity(first, said)
     for name, found in zip(VALUES, zip(*(fact.values for fact in said), strict=True), strict=True):
         if name not in _IDENTITY:
             values[name] = next((value for value in found if value is not None), None)
+    values["model"] = _model(said)
     values["cost"], values["cost_source"] = _cost(said)
     if values["status"] != "error":
         values.update(dict.fromkeys(_ONLY_OF_ERRORS))
@@ -78,15 +79,31 @@ def naming_fact(said: Iterable[Fact]) -> Fact | None:
     return next((fact for fact in said if fact.session_key), None)
 
 
-def _identity(evidence: Evidence) -> dict[str, Any]:
+def _identity(evidence: Evidence, told: Iterable[Fact]) -> dict[str, Any]:
     values: dict[str, Any] = dict.fromkeys(VALUES)
     if evidence.span:
-        return values | {name: getattr(evidence.span.values, name) for name in _IDENTITY}
+        values |= {name: getattr(evidence.span.values, name) for name in _IDENTITY}
+        if values["status"] == "ok" and _knows_no_answer(evidence.span):
+            # Mistral's client tells of a refused call only that it was made.
+            values["status"] = next((f.values.status for f in told if f.values.status == "error"), "ok")
+        return values
     said = (event.values.operation_type for event in evidence.events)
     values["timestamp"] = min(event.values.timestamp for event in evidence.events)
     values["operation_type"] = next(filter(None, said), "chat")
     values["status"] = "pending"
     return values
+
+
+def _knows_no_answer(fact: Fact) -> bool:
+    v = fact.values
+    answer = (v.input_tokens, v.output_tokens, v.response_id, v.finish_reason)
+    return fact.is_call and answer == (None,) * 4 and len(fact.digests) == fact.inputs
+
+
+def _model(said: Iterable[Fact]) -> str | None:
+    """The model that answered: who does not know it has the one asked for in its place."""
+    named = [fact.values for fact in said if fact.values.model]
+    return next((v.model for v in named if v.model != v.request_model), named[0].model if named else None)
 
 
 def _cost(said: Sequence[Fact]) -> tuple[float | None, str | None]:
