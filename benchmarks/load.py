@@ -31,31 +31,44 @@ class _Keep(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-def _text(rng: random.Random) -> str:
-    words = rng.choices(_WORDS, k=90)
-    return f"{rng.getrandbits(64):x} {' '.join(words)}"[:LENGTH].ljust(LENGTH, ".")
+def _text(rng: random.Random, length: int) -> str:
+    words = rng.choices(_WORDS, k=length // 4)
+    return f"{rng.getrandbits(64):x} {' '.join(words)}"[:length].ljust(length, ".")
 
 
 def _message(role: str, text: str, **fields: str) -> dict[str, Any]:
     return {"role": role, "parts": [{"type": "text", "content": text}], **fields}
 
 
-def _calls(rng: random.Random, *, history: bool) -> Iterator[tuple[list[Any], list[Any]]]:
+def _calls(
+    rng: random.Random, calls: int, length: int, new_roles: tuple[str, ...], *, history: bool
+) -> Iterator[tuple[list[Any], list[Any]]]:
     said: list[Any] = []
-    for _ in range(CALLS):
-        new = [_message(role, _text(rng)) for role in ("user", "assistant", "user")]
-        answer = _message("assistant", _text(rng))
+    for _ in range(calls):
+        new = [_message(role, _text(rng, length)) for role in new_roles]
+        answer = _message("assistant", _text(rng, length))
         yield (said + new if history else new), [answer | {"finish_reason": "stop"}]
         said += [*new, answer]
 
 
-def spans(operations: int, *, history: bool, seed: int = 1) -> list[ReadableSpan]:
+def spans(
+    operations: int,
+    *,
+    history: bool,
+    seed: int = 1,
+    calls: int = CALLS,
+    length: int = LENGTH,
+    new_roles: tuple[str, ...] = ("user", "assistant", "user"),
+) -> list[ReadableSpan]:
     """Ended spans: each call adds four messages; with `history` it sends all that was said before, too.
 
     Args:
         operations: how many.
         history: whether calls repeat the history of their session.
         seed: other seeds give other ids and texts.
+        calls: in a session.
+        length: characters of a message.
+        new_roles: messages that each call sends for the first time.
     """
     rng = random.Random(seed)
     keep = _Keep()
@@ -65,7 +78,7 @@ def spans(operations: int, *, history: bool, seed: int = 1) -> list[ReadableSpan
     number = 0
     while number < operations:
         session = f"session-{seed}-{number}"
-        for inputs, outputs in _calls(rng, history=history):
+        for inputs, outputs in _calls(rng, calls, length, new_roles, history=history):
             start = START + number * 1_000_000
             span = tracer.start_span("chat gpt-4o-mini", start_time=start)
             span.set_attributes(
