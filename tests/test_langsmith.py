@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from platforms import read, said, tokens
 
+from otel_llm_sql.conventions.exchanges import ANSWER
 from otel_llm_sql.intake.signal import SpanEvent
 from otel_llm_sql.records import Operation
 
@@ -116,3 +117,25 @@ def test_a_tool() -> None:
     operation = run("tool", {"city": "Paris"}, {"output": {"content": "18C", "type": "tool", "tool_call_id": "c1"}})
     assert operation.extras["gen_ai.tool.call.arguments"] == {"city": "Paris"}
     assert operation.extras["gen_ai.tool.call.result"] == "18C"
+
+
+def test_the_answer_that_a_step_gave() -> None:
+    """What LangChain says of it is kept, as the call inside of the step may not say it; and the body leaves extras."""
+    answer = {
+        "type": "ai",
+        "content": "Paris",
+        "response_metadata": {"id": "chatcmpl-1", "model_name": "gpt-4o-2024", "finish_reason": "stop"},
+        "usage_metadata": {"input_tokens": 100, "output_tokens": 50, "output_token_details": {"reasoning": 20}},
+    }
+    operation = run("chain", completion={"output": [{"update": {"messages": [answer]}, "goto": []}]})
+    assert said(operation) == [("output", "assistant", "Paris")]
+    assert operation.extras[ANSWER] == {
+        "response_id": "chatcmpl-1",
+        "model": "gpt-4o-2024",
+        "finish_reason": "stop",
+        "input_tokens": 100,
+        "output_tokens": 50,
+        "reasoning_output_tokens": 20,
+    }
+    assert "gen_ai.completion" not in operation.extras
+    assert ANSWER not in run("chain", completion={"messages": [answer, answer]}).extras

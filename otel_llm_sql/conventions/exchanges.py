@@ -6,17 +6,21 @@ A vocabulary's table collects the two bodies as the fields `sent` and `came_back
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from otel_llm_sql.conventions.bodies import Body, read_request, read_state, text
 from otel_llm_sql.conventions.json_coded import opened
-from otel_llm_sql.conventions.langchain_messages import openai_shaped
+from otel_llm_sql.conventions.langchain_messages import fields_of, openai_shaped
 from otel_llm_sql.conventions.response_bodies import read_response
 from otel_llm_sql.conventions.table import Findings
 from otel_llm_sql.conventions.usage import read_usage
+from otel_llm_sql.records import OWN
 
 ARGUMENTS, RESULT, CALL_ID = "gen_ai.tool.call.arguments", "gen_ai.tool.call.result", "gen_ai.tool.call.id"
+
+ANSWER = f"{OWN}answer"
+"""Key in `extras` of a step: what it says of the one answer it gave, and the call inside of it may not say."""
 
 _USAGES = ("usage", "usage_metadata", "usageMetadata", "token_usage")
 
@@ -50,11 +54,42 @@ def take_step(found: Findings) -> None:
     Args:
         found: `sent` and `came_back` are taken out of its values.
     """
+    answer = _answer(opened(found.values.get("came_back")))
     sent, back = _read(found, "sent", read_state), _read(found, "came_back", read_state)
+    if answer:
+        found.put(ANSWER, answer)
     if sent is not None and back is not None and _begins(back, sent):
         _fill(found, {"conversation": back.messages})
         return
     _fill(found, {"input": sent.messages if sent else None, "output": back.messages if back else None})
+
+
+def _answer(told: Any) -> dict[str, Any]:
+    """What LangChain says of the one answer of a model that a step gives; empty where it gives none or several."""
+    answers = [message for message in _given(told) if isinstance(message.get("response_metadata"), Mapping)]
+    answers = [message for message in answers if message["response_metadata"]]
+    if len(answers) != 1:
+        return {}
+    body = known(read_response, {"generations": [{"message": answers[0]}]}) or Body()
+    said = {
+        "response_id": body.response_id,
+        "model": body.model,
+        "finish_reason": next(iter(body.finish_reasons), None),
+    }
+    usage = answers[0].get("usage_metadata") or answers[0]["response_metadata"].get("token_usage")
+    return {key: value for key, value in said.items() if value} | read_usage(usage)
+
+
+def _given(told: Any) -> Iterator[Mapping[str, Any]]:
+    """Messages of a state, or of LangGraph's commands that change it."""
+    for item in told if isinstance(told, list) else [told]:
+        if isinstance(item, Mapping):
+            update = item.get("update")
+            state = update if isinstance(update, Mapping) else item
+            messages = state.get("messages")
+            for message in messages if isinstance(messages, list) else ():
+                if isinstance(message, Mapping):
+                    yield fields_of(message) or message
 
 
 def _begins(conversation: Body, sent: Body) -> bool:
@@ -96,8 +131,6 @@ def take_tool(found: Findings) -> None:
 
 def _content(found: Findings, told: Any) -> Any:
     """The content of LangChain's message about a result; anything else as it is."""
-    if isinstance(told, Mapping) and told.keys() == {"output"}:
-        told = told["output"]
     message = openai_shaped(told) if isinstance(told, Mapping) else None
     if message is None or message["role"] != "tool":
         return told

@@ -7,6 +7,7 @@ name, and `gen_ai.operation.name` from the type of the run (a retriever is told 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -89,6 +90,10 @@ def _take_metadata(found: Findings) -> None:
 
 def _take_exchange(found: Findings) -> None:
     kind = found.values["operation_type"]
+    for field, wrapping in (("sent", "input"), ("came_back", "output")):
+        told = opened(found.values.get(field))
+        if isinstance(told, Mapping) and told.keys() == {wrapping}:  # what is no dict gets one around it
+            found.values[field] = told[wrapping]
     if kind == "execute_tool":
         take_tool(found)
     elif kind == "chat":

@@ -77,6 +77,8 @@ def read(signal: Signal, *, capture_media: bool = False) -> Operation | None:
     found.values["operation_type"] = _KINDS.get(found.values.pop("kind", ""), "chain")
     if kept := take_metadata(found, found.values.pop("metadata", {})):
         found.put("metadata", kept)
+    if found.values["operation_type"] == "execute_tool":
+        found.values.setdefault("tool_name", found.cleaner.bounded("tool_name", signal.name))
     _take_exchange(found)
     if found.values["operation_type"] not in AGGREGATES:
         _take_model(signal, found)
