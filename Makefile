@@ -51,6 +51,8 @@ bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/write.py $(ARGS)
 	@$(BIN)/python benchmarks/read.py $(ARGS)
 	@$(BIN)/python benchmarks/application.py $(ARGS)
+	@$(BIN)/python benchmarks/mapping.py
+	@$(BIN)/python benchmarks/storage.py $(ARGS)
 	@$(BIN)/python benchmarks/memory.py
 
 lock: $(INSTALLED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
@@ -31,7 +31,8 @@ class _Keep(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-def _text(rng: random.Random, length: int) -> str:
+def message_text(rng: random.Random, length: int = LENGTH) -> str:
+    """Characters that no other message has."""
     words = rng.choices(_WORDS, k=length // 4)
     return f"{rng.getrandbits(64):x} {' '.join(words)}"[:length].ljust(length, ".")
 
@@ -45,8 +46,8 @@ def _calls(
 ) -> Iterator[tuple[list[Any], list[Any]]]:
     said: list[Any] = []
     for _ in range(calls):
-        new = [_message(role, _text(rng, length)) for role in new_roles]
-        answer = _message("assistant", _text(rng, length))
+        new = [_message(role, message_text(rng, length)) for role in new_roles]
+        answer = _message("assistant", message_text(rng, length))
         yield (said + new if history else new), [answer | {"finish_reason": "stop"}]
         said += [*new, answer]
 
@@ -71,37 +72,45 @@ def spans(
         new_roles: messages that each call sends for the first time.
     """
     rng = random.Random(seed)
+    told: list[dict[str, Any]] = []
+    while len(told) < operations:
+        session = f"session-{seed}-{len(told)}"
+        for inputs, outputs in _calls(rng, calls, length, new_roles, history=history):
+            told.append(_chat(f"chatcmpl-{seed}-{len(told)}", session, inputs, outputs))
+    return ended("opentelemetry.instrumentation.genai.openai", "1.3b0", told[:operations])
+
+
+def _chat(response_id: str, session: str, inputs: list[Any], outputs: list[Any]) -> dict[str, Any]:
+    return {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+        "gen_ai.response.id": response_id,
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.conversation.id": session,
+        "gen_ai.usage.input_tokens": 922,
+        "gen_ai.usage.output_tokens": 321,
+        "gen_ai.usage.cache_read.input_tokens": 515,
+        "gen_ai.request.temperature": 0.7,
+        "gen_ai.request.max_tokens": 500,
+        "server.address": "api.openai.com",
+        "server.port": 443,
+        "gen_ai.input.messages": json.dumps(inputs),
+        "gen_ai.output.messages": json.dumps(outputs),
+    }
+
+
+def ended(scope: str, version: str, told: Iterable[dict[str, Any]]) -> list[ReadableSpan]:
+    """Ended spans of an instrumentation with these attributes, one millisecond after another."""
     keep = _Keep()
     provider = TracerProvider(resource=Resource.create({"service.name": "bench", "service.namespace": "team"}))
     provider.add_span_processor(SimpleSpanProcessor(keep))
-    tracer = provider.get_tracer("opentelemetry.instrumentation.genai.openai", "1.3b0")
-    number = 0
-    while number < operations:
-        session = f"session-{seed}-{number}"
-        for inputs, outputs in _calls(rng, calls, length, new_roles, history=history):
-            start = START + number * 1_000_000
-            span = tracer.start_span("chat gpt-4o-mini", start_time=start)
-            span.set_attributes(
-                {
-                    "gen_ai.operation.name": "chat",
-                    "gen_ai.provider.name": "openai",
-                    "gen_ai.request.model": "gpt-4o-mini",
-                    "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
-                    "gen_ai.response.id": f"chatcmpl-{seed}-{number}",
-                    "gen_ai.response.finish_reasons": ("stop",),
-                    "gen_ai.conversation.id": session,
-                    "gen_ai.usage.input_tokens": 922,
-                    "gen_ai.usage.output_tokens": 321,
-                    "gen_ai.usage.cache_read.input_tokens": 515,
-                    "gen_ai.request.temperature": 0.7,
-                    "gen_ai.request.max_tokens": 500,
-                    "server.address": "api.openai.com",
-                    "server.port": 443,
-                    "gen_ai.input.messages": json.dumps(inputs),
-                    "gen_ai.output.messages": json.dumps(outputs),
-                }
-            )
-            span.end(end_time=start + 850_000_000)
-            number += 1
+    tracer = provider.get_tracer(scope, version)
+    for number, attributes in enumerate(told):
+        start = START + number * 1_000_000
+        span = tracer.start_span("chat gpt-4o-mini", start_time=start)
+        span.set_attributes(attributes)
+        span.end(end_time=start + 850_000_000)
     provider.shutdown()
-    return keep.spans[:operations]
+    return keep.spans
