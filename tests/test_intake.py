@@ -332,7 +332,7 @@ def test_a_missing_proto_package_says_what_to_install(monkeypatch: pytest.Monkey
 
     otlp._message_class.cache_clear()
     monkeypatch.setattr("importlib.import_module", refuse)
-    with pytest.raises(LlmSqlError, match="opentelemetry-proto.*pip install"):
+    with pytest.raises(LlmSqlError, match=r"opentelemetry-proto.*pip install"):
         signals_from_traces(b"")
     otlp._message_class.cache_clear()
 
