@@ -200,3 +200,40 @@ def test_a_step_that_gives_back_the_whole_conversation() -> None:
     assert said(operation) == [("input", "user", "Hi"), ("output", "assistant", "Hello.")]
     assert (operation.agent_name, operation.model, operation.input_tokens) == ("helper", None, None)
     assert not any(name.endswith(("input", "output")) for name in operation.extras)
+
+
+def test_calls_of_the_responses_api() -> None:
+    """One item comes without a list around it, and its id is no response's; the request holds the tools."""
+    item = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "Hello"}],
+    }
+    sent = {
+        "input": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
+        "tools": [{"n": 1}],
+    }
+    operation = observation(input=sent, output=item)
+    assert said(operation) == [
+        ("input", "system", "Be brief."),
+        ("input", "user", "Hi"),
+        ("output", "assistant", "Hello"),
+    ]
+    assert (operation.response_id, operation.tool_definitions) == (None, [{"n": 1}])
+    call = {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
+    message = observation(output=call).messages[0]
+    assert message.parts == [{"type": "tool_call", "id": "call_1", "name": "f", "arguments": {}}]
+    assert observation(output={**item, "usage": {}, "stop_reason": "end_turn"}).response_id == "msg_1"
+
+
+def test_tools_and_several_choices_of_a_chat() -> None:
+    """What the wrapper puts together: messages beside tools, and a list of answers."""
+    tool = {"type": "function", "function": {"name": "f"}}
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    operation = observation(
+        input={"tools": [tool], "messages": [{"role": "user", "content": "Hi"}]},
+        output=[{"role": "assistant", "tool_calls": [call], "content": None}, {"role": "assistant", "content": "No."}],
+    )
+    assert operation.tool_definitions == [tool]
+    assert said(operation) == [("input", "user", "Hi"), ("output", "assistant", None), ("output", "assistant", "No.")]

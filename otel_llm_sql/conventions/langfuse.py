@@ -125,11 +125,18 @@ def _take_exchange(found: Findings) -> None:
         take_tool(found)
     elif kind == "chat":
         found.values["sent"] = _without_tools(found, opened(found.values.get("sent")))
+        found.values["came_back"] = _as_list(opened(found.values.get("came_back")))
         take_call(found)
     elif kind in ("chain", "invoke_agent"):
         take_step(found)
     else:
         keep(found)
+
+
+def _as_list(back: Any) -> Any:
+    """The one item that OpenAI's Responses API gave back comes without the list around it; its id is no response's."""
+    is_item = isinstance(back, Mapping) and isinstance(back.get("type"), str) and "id" in back
+    return [back] if is_item and "usage" not in back else back  # Anthropic's whole response has a type, too
 
 
 def _without_tools(found: Findings, sent: Any) -> Any:

@@ -29,6 +29,7 @@ _PREFIX = "llm."
 _REQUESTS = (".messages", ".input", ".contents", ".prompt", ".inputText")
 _RESPONSES = ("choices", "content", "output", "candidates", "message", "stringified_raw_response")
 _VECTORS = frozenset({"data", "embedding", "embeddings"})
+_UNREAD = CONTENT_OF_REQUESTS | _VECTORS
 _TABLE = compiled(*context_fields())
 
 
@@ -65,7 +66,7 @@ def read_raw(signal: Signal, cleaner: Cleaner) -> Operation | None:
 
 def _opened(name: str, value: Any) -> Any:
     # The request is told by the span around it, as JSON: reading it again would cost as much as the whole history.
-    if not isinstance(value, str) or value[:1] not in ("[", "{") or name.rpartition(".")[2] in CONTENT_OF_REQUESTS:
+    if not isinstance(value, str) or value[:1] not in ("[", "{") or name.rpartition(".")[2] in _UNREAD:
         return value
     try:
         return read_repr(value)
