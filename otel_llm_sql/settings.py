@@ -236,6 +236,8 @@ def _pairs(setting: str, value: Any) -> tuple[tuple[str, str], ...]:
         given = [(field.strip(), name.strip()) for field, _, name in items]
     elif isinstance(value, Mapping):
         given = [(field, name) for field, names in value.items() for name in _several(names)]
+    elif isinstance(value, tuple) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):  # noqa: PLR2004
+        given = list(value)  # what was read before
     else:
         raise _wrong(setting, value, _MAPPING)
     for field, name in given:
