@@ -68,6 +68,14 @@ METADATA = f"{OWN}metadata"
 FINISH_REASONS = f"{OWN}finish_reasons"
 DEFINITIONS = f"{OWN}tool_definitions_id"
 
+STREAM = f"{OWN}stream"
+"""Key in `extras` of the two spans that tell a stream: STREAM_REQUEST on the one, STREAM_ANSWER on the other."""
+
+STREAM_REQUEST, STREAM_ANSWER = "request", "answer"
+
+ANSWER = f"{OWN}answer"
+"""Key in `extras` of a step: what it says of the one answer it gave, and the call inside of it may not say."""
+
 REPAIRED = f"{OWN}repaired"
 """Key in `extras` under which repairs and truncations are listed: `{field or attribute: what was done}`."""
 

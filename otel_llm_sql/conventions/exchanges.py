@@ -15,12 +15,9 @@ from otel_llm_sql.conventions.langchain_messages import fields_of, openai_shaped
 from otel_llm_sql.conventions.response_bodies import read_response
 from otel_llm_sql.conventions.table import Findings
 from otel_llm_sql.conventions.usage import read_usage
-from otel_llm_sql.records import OWN
+from otel_llm_sql.records import ANSWER
 
 ARGUMENTS, RESULT, CALL_ID = "gen_ai.tool.call.arguments", "gen_ai.tool.call.result", "gen_ai.tool.call.id"
-
-ANSWER = f"{OWN}answer"
-"""Key in `extras` of a step: what it says of the one answer it gave, and the call inside of it may not say."""
 
 _USAGES = ("usage", "usage_metadata", "usageMetadata", "token_usage")
 
@@ -54,7 +51,7 @@ def take_step(found: Findings) -> None:
     Args:
         found: `sent` and `came_back` are taken out of its values.
     """
-    answer = _answer(opened(found.values.get("came_back")))
+    answer = answer_of(opened(found.values.get("came_back")))
     sent, back = _read(found, "sent", read_state), _read(found, "came_back", read_state)
     if answer:
         found.put(ANSWER, answer)
@@ -64,7 +61,7 @@ def take_step(found: Findings) -> None:
     _fill(found, {"input": sent.messages if sent else None, "output": back.messages if back else None})
 
 
-def _answer(told: Any) -> dict[str, Any]:
+def answer_of(told: Any) -> dict[str, Any]:
     """What LangChain says of the one answer of a model that a step gives; empty where it gives none or several."""
     answers = [message for message in _given(told) if isinstance(message.get("response_metadata"), Mapping)]
     answers = [message for message in answers if message["response_metadata"]]

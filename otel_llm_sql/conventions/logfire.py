@@ -1,18 +1,16 @@
 """Logfire's own instrumentations of model clients: OpenTelemetry's words, and whole bodies in version 1 of its format.
 
 A stream is told by two spans, often in two traces: the request, and when it has ended a record without length that has
-the answer, the usage and the stream's `duration`. Both carry, as STREAM in their `extras`, the same hash of what was
-asked: which request a record continues.
+the answer, the usage and the stream's `duration`. STREAM in their `extras` says which of the two a span is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from hashlib import blake2b
 from typing import Any
 
-from otel_llm_sql.conventions.clean import Cleaner, as_number, as_text
+from otel_llm_sql.conventions.clean import Cleaner, as_number
 from otel_llm_sql.conventions.exchanges import fill_usage, take_call
 from otel_llm_sql.conventions.genai import span_messages
 from otel_llm_sql.conventions.genai_content import take_content
@@ -21,15 +19,12 @@ from otel_llm_sql.conventions.json_coded import opened
 from otel_llm_sql.conventions.shared import context_fields, operation
 from otel_llm_sql.conventions.table import Field, Findings, compiled, raw
 from otel_llm_sql.intake.signal import Signal
-from otel_llm_sql.records import OWN, Operation
+from otel_llm_sql.records import STREAM, STREAM_ANSWER, STREAM_REQUEST, Operation
 
 PREFIXES = ("gen_ai.",)
 EVENT_NAMES: frozenset[str] = frozenset()
 MARKS = frozenset({"logfire.msg_template"})
 SCOPES = ("logfire.",)
-
-STREAM = f"{OWN}stream"
-"""Key in `extras` of both spans of a stream: `{"asked": hash of what was asked, "part": "request" or "answer"}`."""
 
 _TABLE = compiled(
     *context_fields(),
@@ -41,14 +36,6 @@ _TABLE = compiled(
 )
 
 _NANOSECONDS = 1_000_000_000
-_ASKED = (
-    "gen_ai.input.messages",
-    "gen_ai.system_instructions",
-    "gen_ai.tool.definitions",
-    "gen_ai.operation.name",
-    "gen_ai.provider.name",
-    "request_data",
-)
 _ANSWERED = frozenset({"response_id", "input_tokens", "output_tokens", "output", "came_back", "finish_reasons"})
 
 
@@ -77,23 +64,12 @@ def _take_stream(signal: Signal, found: Findings) -> Signal:
     extras = found.extras
     duration = as_number(extras.get("duration"))
     if extras.get("logfire.span_type") == "log" and duration is not None and duration >= 0:
-        extras[STREAM] = {"asked": _asked(signal), "part": "answer"}
+        extras[STREAM] = STREAM_ANSWER
         return replace(signal, start_ns=signal.start_ns - int(duration * _NANOSECONDS))
     is_open = signal.status != "error" and not found.values.keys() & _ANSWERED
     if is_open and found.values.get("operation_type") in ("chat", "text_completion"):
-        extras[STREAM] = {"asked": _asked(signal), "part": "request"}
+        extras[STREAM] = STREAM_REQUEST
     return signal
-
-
-def _asked(signal: Signal) -> str:
-    """The same for both: Logfire gives the attributes of a request to both of its spans."""
-    said = [(name, value) for name, value in sorted(signal.attributes.items()) if _is_asked(name)]
-    where = (signal.scope_name, signal.resource.get("service.name"), signal.resource.get("service.instance.id"))
-    return blake2b(as_text([*where, said]).encode(errors="replace"), digest_size=16).hexdigest()
-
-
-def _is_asked(name: str) -> bool:
-    return name in _ASKED or name.startswith("gen_ai.request.")
 
 
 def _take_bodies(found: Findings) -> None:
@@ -140,4 +116,4 @@ def _message(item: Mapping[str, Any]) -> Mapping[str, Any]:
     return inner if isinstance(inner, Mapping) else item
 
 
-__all__ = ["EVENT_NAMES", "MARKS", "PREFIXES", "SCOPES", "STREAM", "read"]
+__all__ = ["EVENT_NAMES", "MARKS", "PREFIXES", "SCOPES", "read"]

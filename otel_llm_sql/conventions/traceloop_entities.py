@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from otel_llm_sql.conventions.bodies import message_list
+from otel_llm_sql.conventions.exchanges import answer_of
 from otel_llm_sql.conventions.json_text import dump, parse
 from otel_llm_sql.conventions.langchain_messages import openai_shaped
 from otel_llm_sql.conventions.table import Findings
+from otel_llm_sql.records import ANSWER
 
 INPUT, OUTPUT = "traceloop.entity.input", "traceloop.entity.output"
 TOOL_ARGUMENTS, TOOL_RESULT = "gen_ai.tool.call.arguments", "gen_ai.tool.call.result"
@@ -40,6 +42,8 @@ def take_entity(found: Findings) -> None:
         values["action_id"] = name
     if kind == "agent" and name:
         values.setdefault("agent_name", name)
+    if isinstance(received, Mapping) and (answer := answer_of(received.get("outputs"))):
+        found.put(ANSWER, answer)
     _take_messages(found, sent, received)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import orjson
 
 from otel_llm_sql.records import DEFINITIONS, JsonValue, Operation
+from otel_llm_sql.rows.answers import completed
 from otel_llm_sql.rows.batch import NewRow, RowBatch
 from otel_llm_sql.rows.facts import (
     Evidence,
@@ -41,6 +42,7 @@ class Final:
         name: of that session, None where the trace stands in. Its own spans may name it, or others of the trace.
         members: the spans that tell about it, from the innermost outwards.
         said: what they say together.
+        is_completed: whether it says more than they do, since a step around them knows it.
     """
 
     operation_id: str
@@ -48,6 +50,7 @@ class Final:
     name: Named | None
     members: list[SpanKey]
     said: Fact
+    is_completed: bool = False
 
 
 @dataclass(slots=True)
@@ -146,8 +149,8 @@ class Resolution:
             if (span := self.new[key].span) and span.parent_span_id is None:
                 facts[library].append(span)
         for library, spans in facts.items():
-            since = min([span.values.timestamp for span in spans])
-            found |= self.known.unlinked(library, since, max([span.end for span in spans]))
+            since = min([span.values.timestamp for span in spans]) - CLOCK_SKEW
+            found |= self.known.unlinked(library, since, max([span.end for span in spans]) + CLOCK_SKEW)
         return found
 
     def _read_operations(self, ids: set[str]) -> None:
@@ -222,10 +225,14 @@ class Resolution:
             if names_users and said.values.user_id is None:
                 user_id = around(members, self._outlined(), lambda trace: trace.users)
                 said = replace(said, values=said.values._replace(user_id=user_id))
+            values = completed(said, members, self.evidences)
+            is_completed = values is not said.values
+            if is_completed:
+                said = replace(said, values=values)
             name = name_of(said) or around(members, self._outlined(), lambda trace: trace.names)
             # Twins in two traces: the outer one stands among the application's other spans.
             session = name.session_id if name else trace_session_id(members[-1].trace_id)
-            final = Final(operation_id(*innermost), session, name, members, said)
+            final = Final(operation_id(*innermost), session, name, members, said, is_completed)
             self.finals[final.operation_id] = final
 
     def _names_users(self) -> bool:
@@ -240,7 +247,7 @@ class Resolution:
             for key in final.members:
                 evidence = self.evidences[key]
                 facts = None
-                if len(final.members) > 1 or not evidence.is_plain:
+                if len(final.members) > 1 or not evidence.is_plain or final.is_completed:
                     facts = orjson.dumps(evidence_json(evidence) | self._not_shown(final, evidence)).decode()
                 self._write_span(key, span_row(key, final.operation_id, evidence, facts))
         for key in self.new:

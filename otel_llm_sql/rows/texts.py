@@ -16,6 +16,10 @@ from otel_llm_sql.rows.known import Known, Row
 _FIELDS = ("role", "content", "parts", "tool_call_id")
 
 
+_NAMING = frozenset({"assistant", "tool"})
+"""Roles whose messages may name a tool."""
+
+
 class Texts:
     """Messages and tool definitions by digest.
 
@@ -49,7 +53,7 @@ class Texts:
         if not old:
             return
         have = self.messages
-        missing = {digest for digest in messages if digest not in have or have[digest].role == "tool"}
+        missing = {digest for digest in messages if digest not in have or have[digest].role in _NAMING}
         if not missing:
             return
         places: dict[str, list[tuple[str, str]]] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from otel_llm_sql.records import STREAM, STREAM_ANSWER, STREAM_REQUEST
 from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey, Values
 
 CLOCK_SKEW = 2_000_000
@@ -26,6 +27,8 @@ CLIENTS = {"com.anthropic.sdk.python": "anthropic", "mistralai_sdk_tracer": "mis
 
 Not all of these make their span the current one: then the two spans of a call have the same parent, or none at all in
 two traces, and where the library does not know the response id either nothing but the clock ties them."""
+
+_LIBRARIES = (*CLIENTS.values(), "logfire.")
 
 Evidences = Mapping[SpanKey, Evidence]
 Calls = Mapping[SpanKey, Fact]
@@ -62,6 +65,7 @@ def _inner_spans(evidences: Evidences) -> dict[SpanKey, SpanKey]:
             if best := _twin(key, keys, calls):
                 inner[key] = best
     inner.update(_unlinked(calls, inner))
+    inner.update(_streams(calls, inner))
     return inner
 
 
@@ -156,10 +160,10 @@ def _models_agree(one: Values, other: Values) -> bool:
 
 
 def library_of(scope_name: str | None) -> str | None:
-    """The client library that tells its calls itself and that a scope is about."""
+    """What scopes contain beside whose spans others may stand that tell about the same calls, without a link."""
     if not scope_name:
         return None
-    return next((library for library in CLIENTS.values() if library in scope_name), None)
+    return next((library for library in _LIBRARIES if library in scope_name), None)
 
 
 def _unlinked(calls: Calls, inner: Mapping[SpanKey, SpanKey]) -> dict[SpanKey, SpanKey]:
@@ -171,10 +175,36 @@ def _unlinked(calls: Calls, inner: Mapping[SpanKey, SpanKey]) -> dict[SpanKey, S
         library = library_of(fact.scope_name)
         if library and key not in linked:
             side = clients if fact.scope_name in CLIENTS else others
-            side[library, (key.trace_id, fact.parent_span_id) if fact.parent_span_id else None].append(key)
+            side[library, _place(key, fact)].append(key)
     found: dict[SpanKey, SpanKey] = {}
     for place in clients.keys() & others.keys():
         found.update(_pairs(others[place], clients[place], calls))
+    return found
+
+
+def _place(key: SpanKey, fact: Fact) -> object:
+    """Where a span stands: beside others with the same parent, or with those that have none in any trace."""
+    return (key.trace_id, fact.parent_span_id) if fact.parent_span_id else None
+
+
+def _streams(calls: Calls, inner: Mapping[SpanKey, SpanKey]) -> dict[SpanKey, SpanKey]:
+    """Request of a stream -> the record of its answer, which directly continues it: of several, each takes the last."""
+    parts: defaultdict[object, list[tuple[int, bool, SpanKey]]] = defaultdict(list)
+    for key, fact in calls.items():
+        part = fact.extras.get(STREAM)
+        if part in (STREAM_REQUEST, STREAM_ANSWER) and key not in inner:
+            asked = (fact.scope_name, fact.values.service_name, fact.values.request_model, *fact.digests[: fact.inputs])
+            is_answer = part == STREAM_ANSWER
+            moment = fact.values.timestamp if is_answer else fact.end - _MILLISECOND
+            parts[asked, _place(key, fact)].append((moment, is_answer, key))
+    found: dict[SpanKey, SpanKey] = {}
+    for told in parts.values():
+        waiting: list[SpanKey] = []
+        for _, is_answer, key in sorted(told):
+            if not is_answer:
+                waiting.append(key)
+            elif waiting:
+                found[waiting.pop()] = key
     return found
 
 
