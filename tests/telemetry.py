@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from otel_llm_sql.records import Message, Operation
+from otel_llm_sql.records import ANSWER, STREAM, STREAM_ANSWER, STREAM_REQUEST, Message, Operation
 
 START = 1_790_000_000_000_000
 """Microseconds since the epoch."""
@@ -205,6 +205,36 @@ def told_apart(trace: int) -> list[Operation]:
     ]
 
 
+def streams(trace: int) -> list[Operation]:
+    """Streams of which one span tells the request and another, when it has ended, the answer."""
+    question, answer = said("user", "stream?"), said("assistant", "done", "output", tool_name="get_weather")
+    logfire = {"scope_name": "logfire.openai"}
+    asked: dict[str, object] = {"messages": [question], "extras": {STREAM: STREAM_REQUEST}, **logfire}
+    told: dict[str, object] = {"messages": [question, answer], "extras": {STREAM: STREAM_ANSWER}, **logfire}
+    return [
+        span(trace, 1, at=0, ms=8, **asked),  # abandoned
+        span(trace + 1, 1, at=100, ms=8, session_key="streams", **asked),
+        span(trace + 2, 1, at=109, ms=200, input_tokens=4, output_tokens=2, **told),
+        span(trace + 3, 2, at=0, ms=8, parent=1, **asked),
+        span(trace + 3, 3, at=9, ms=20, parent=1, input_tokens=5, output_tokens=3, **told),
+    ]
+
+
+def steps(trace: int) -> list[Operation]:
+    """Steps that know more of an answer than the call inside of them; one disagrees."""
+    nothing = {"provider": None, "model": None, "request_model": None, "operation_type": "chain", "scope_name": "graph"}
+    answer = {"response_id": f"s{trace}", "model": "gpt-4o-mini-2024-07-18", "finish_reason": "stop", "input_tokens": 3}
+    known: dict[str, object] = {"extras": {ANSWER: answer | {"reasoning_output_tokens": 1}}, **nothing}
+    used = {"input_tokens": 3, "output_tokens": 2}
+    return [
+        span(trace, 1, ms=100, **known),
+        span(trace, 2, at=1, ms=10, parent=1, status="error", error_type="429"),
+        span(trace, 3, at=20, ms=50, parent=1, **used),
+        span(trace, 4, ms=100, **known),
+        span(trace, 5, at=1, ms=10, parent=4, input_tokens=4),
+    ]
+
+
 def everything() -> list[Operation]:
     """A bit of each."""
     key = "0b3f1c62-6a0e-4f5e-9d55-0f5c1f0a9a01"
@@ -220,6 +250,8 @@ def everything() -> list[Operation]:
         *hard_cases(0x90),
         *requests(0xA0),
         *told_apart(0xB0),
+        *streams(0xC0),
+        *steps(0xD0),
     ]
 
 

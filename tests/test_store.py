@@ -135,6 +135,27 @@ def test_calls_that_are_told_apart(writer: Writer) -> None:
     ]
 
 
+def test_a_stream_that_two_spans_tell(writer: Writer) -> None:
+    """An answer continues the request directly before it; an abandoned request stays a call of its own."""
+    writer.write(telemetry.streams(1), soon())
+    rows = rows_of(writer)
+    operations = sorted(rows["llm_operations"], key=lambda row: (row["timestamp"], row["trace_id"]))
+    assert [(row["latency_ms"], row["input_tokens"]) for row in operations] == [(8, None), (20, 5), (200, 4)]
+    assert {row["session_key"] for row in rows["llm_sessions"]} == {None, "streams"}
+
+
+def test_what_a_step_knows_of_an_answer(writer: Writer) -> None:
+    """The last call in a step has what only the step tells, where their tokens agree."""
+    writer.write(telemetry.steps(1), soon())
+    calls = [row for row in rows_of(writer)["llm_operations"] if row["operation_type"] == "chat"]
+    told = ("response_id", "model", "finish_reason", "input_tokens", "output_tokens", "reasoning_output_tokens")
+    assert {row["span_id"][-1]: [row[name] for name in told] for row in calls} == {
+        "2": [None, "gpt-4o-mini", None, None, None, None],
+        "3": ["s1", "gpt-4o-mini-2024-07-18", "stop", 3, 2, 1],
+        "5": [None, "gpt-4o-mini", None, 4, None, None],
+    }
+
+
 def test_history_is_stored_once(writer: Writer) -> None:
     """Each call sends all that was said before: every message has one row, and the transcript repeats nothing."""
     writer.write(telemetry.conversation(1, 4, "talk"), soon())
