@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from otel_llm_sql.conventions.bodies import CONTENT_OF_REQUESTS, Body, read_request, read_response, read_state, text
+from otel_llm_sql.conventions.json_coded import opened
 from otel_llm_sql.conventions.json_text import parse
 from otel_llm_sql.conventions.langchain_messages import openai_shaped
 from otel_llm_sql.conventions.openinference_messages import Items, message, tool
@@ -161,8 +162,8 @@ class Content:
     def take_tools(self, offered: Any) -> None:
         """The tools that were offered: as the list tells them, else the request, else the parameters."""
         listed = [tool(fields) for fields in self._items.of("llm.tools")]
-        opened = [_opened(one) for one in listed]
-        told = opened or (self.sent.tools if self.sent else None) or (self.back.tools if self.back else None) or offered
+        tools = [opened(one) for one in listed]
+        told = tools or (self.sent.tools if self.sent else None) or (self.back.tools if self.back else None) or offered
         if told:
             self._found.values["tool_definitions"] = told
 
@@ -171,13 +172,6 @@ def _first_text(content: Any) -> Any:
     if isinstance(content, list):
         return content[0].get("text") if content and isinstance(content[0], dict) else None
     return content
-
-
-def _opened(value: Any) -> Any:
-    try:
-        return parse(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 def _conversation(sent: Body | None, back: Body | None) -> tuple[Body | None, Body | None]:
@@ -209,7 +203,7 @@ def take_parameters(found: Findings) -> Mapping[str, Any]:
     if value is None:
         return {}
     name = found.sources["parameters"][0]
-    parameters = _opened(value)
+    parameters = opened(value)
     if not isinstance(parameters, dict):
         found.put(_NAMELESS, value)
         return {}

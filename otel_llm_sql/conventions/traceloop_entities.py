@@ -11,7 +11,8 @@ from typing import Any
 
 from otel_llm_sql.conventions.bodies import message_list
 from otel_llm_sql.conventions.exchanges import answer_of
-from otel_llm_sql.conventions.json_text import dump, parse
+from otel_llm_sql.conventions.json_coded import opened
+from otel_llm_sql.conventions.json_text import dump
 from otel_llm_sql.conventions.langchain_messages import openai_shaped
 from otel_llm_sql.conventions.table import Findings
 from otel_llm_sql.records import ANSWER
@@ -31,7 +32,7 @@ def take_entity(found: Findings) -> None:
     """Make the operation type, names, messages and tool content of a step; of a call to a model nothing changes."""
     values = found.values
     kind, name = values.pop("kind", None), values.pop("entity_name", None)
-    sent, received = _opened(values.pop("entity_input", None)), _opened(values.pop("entity_output", None))
+    sent, received = opened(values.pop("entity_input", None)), opened(values.pop("entity_output", None))
     if kind is None and name is None and sent is None and received is None:
         return
     values["operation_type"] = _operation_type(values.get("operation_type"), kind, received)
@@ -53,16 +54,6 @@ def _operation_type(told: str | None, kind: str | None, received: Any) -> str:
     if told is None or (kind == "task" and told == "invoke_agent"):  # CrewAI's tasks
         return _OPERATION_TYPES.get(kind or "", "chain")
     return told
-
-
-def _opened(text: Any) -> Any:
-    """What JSON text says; text that is no JSON, or was cut, as it is."""
-    if not isinstance(text, str):
-        return text
-    try:
-        return parse(text)
-    except ValueError:
-        return text
 
 
 def _is_llama_index_tool(received: Any) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from itertools import groupby, pairwise
 from typing import Any, TypeAlias
 
+from otel_llm_sql.conventions.json_coded import opened
 from otel_llm_sql.conventions.json_text import parse
 
 _Told: TypeAlias = dict[int, dict[str, Any]]
@@ -123,18 +124,9 @@ def _tools(items: _Told) -> list[dict[str, Any]]:
     tools = []
     for _, item in sorted(items.items()):
         tool = {key: item[key] for key in ("name", "description", "parameters") if item.get(key) is not None}
-        tool["parameters"] = _opened(tool.get("parameters"))
+        tool["parameters"] = opened(tool.get("parameters"))
         tools.append({"type": "function", **{key: value for key, value in tool.items() if value is not None}})
     return tools
-
-
-def _opened(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    try:
-        return parse(text)
-    except ValueError:
-        return text
 
 
 def with_call_ids(told: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from otel_llm_sql.conventions.json_text import parse
+from otel_llm_sql.conventions.json_coded import opened
 from otel_llm_sql.conventions.table import Findings
 
 _TOOL_CALL = {
@@ -93,13 +93,3 @@ def take_tool_call(found: Findings) -> None:
     if isinstance(result, str) and result[:1] == '"':
         text = opened(result)
         extras["gen_ai.tool.call.result"] = found.cleaner.text("gen_ai.tool.call.result", text)
-
-
-def opened(value: Any) -> Any:
-    """What a JSON text says; anything else, and JSON that is broken, as it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return parse(value)
-    except ValueError:
-        return value
