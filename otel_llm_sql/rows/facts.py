@@ -98,7 +98,7 @@ class Fact:
     session_key: str | None = None
     workspace: str | None = None
     order: tuple[int, int] = (0, 0)
-    names: dict[str, str] = field(default_factory=dict, compare=False)
+    names: dict[str, str] | None = field(default=None, compare=False)
 
     @property
     def is_call(self) -> bool:
@@ -149,8 +149,7 @@ class Evidence:
 
 def fact_of(operation: Operation, texts: Texts) -> Fact:
     """The fact of an operation; its messages and tool definitions go to `texts`."""
-    names: dict[str, str] = {}
-    digests = _learned(operation.messages, texts, names)
+    digests, names = _learned(operation.messages, texts)
     extras = operation.extras
     if operation.agent_id:
         extras[AGENT_ID] = operation.agent_id
@@ -177,9 +176,10 @@ def fact_of(operation: Operation, texts: Texts) -> Fact:
     return fact
 
 
-def _learned(messages: Iterable[Message], texts: Texts, names: dict[str, str]) -> list[str]:
-    """The digests of messages; what they say goes to `texts`, the names of tools to `names`."""
+def _learned(messages: Iterable[Message], texts: Texts) -> tuple[list[str], dict[str, str] | None]:
+    """The digests of messages, and the names of tools by digest; what they say goes to `texts`."""
     digests = []
+    names: dict[str, str] | None = None
     known = texts.messages
     for message in messages:
         digest = message.digest
@@ -189,8 +189,9 @@ def _learned(messages: Iterable[Message], texts: Texts, names: dict[str, str]) -
         if digest not in known:
             known[digest] = message
         if message.tool_name:
+            names = {} if names is None else names
             add_name(names, digest, message.tool_name)
-    return digests
+    return digests, names
 
 
 def add_name(names: dict[str, str], key: str, name: str | None) -> None:

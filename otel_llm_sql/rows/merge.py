@@ -69,7 +69,7 @@ def merged(members: Sequence[Evidence]) -> Fact:
 def _names(said: Iterable[Fact]) -> dict[str, str]:
     names: dict[str, str] = {}
     for fact in said:
-        for digest, name in fact.names.items():
+        for digest, name in (fact.names or {}).items():
             add_name(names, digest, name)
     return names
 

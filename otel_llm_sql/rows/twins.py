@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from otel_llm_sql.records import STREAM, STREAM_ANSWER, STREAM_REQUEST
 from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey, Values
@@ -159,6 +160,7 @@ def _models_agree(one: Values, other: Values) -> bool:
     return not mine or not theirs or any(a in b or b in a for a in mine for b in theirs)
 
 
+@lru_cache(maxsize=1024)
 def library_of(scope_name: str | None) -> str | None:
     """What scopes contain beside whose spans others may stand that tell about the same calls, without a link."""
     if not scope_name:
