@@ -230,8 +230,14 @@ def steps(trace: int) -> list[Operation]:
         span(trace, 1, ms=100, **known),
         span(trace, 2, at=1, ms=10, parent=1, status="error", error_type="429"),
         span(trace, 3, at=20, ms=50, parent=1, **used),
+        # the client's own span in the last call, and another one's in a trace of its own
+        span(trace, 6, at=21, ms=40, parent=3, scope_name="client", **used),
         span(trace, 4, ms=100, **known),
         span(trace, 5, at=1, ms=10, parent=4, input_tokens=4),
+        span(trace, 7, ms=100, **known),
+        span(trace, 8, at=1, ms=50, parent=7, response_id=f"s{trace}+", **used),
+        span(trace + 1, 1, at=2, ms=40, scope_name="client", response_id=f"s{trace}+", **used),
+        span(trace, 9, at=60, ms=1, parent=7, operation_type="embeddings"),
     ]
 
 

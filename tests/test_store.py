@@ -151,8 +151,9 @@ def test_what_a_step_knows_of_an_answer(writer: Writer) -> None:
     told = ("response_id", "model", "finish_reason", "input_tokens", "output_tokens", "reasoning_output_tokens")
     assert {row["span_id"][-1]: [row[name] for name in told] for row in calls} == {
         "2": [None, "gpt-4o-mini", None, None, None, None],
-        "3": ["s1", "gpt-4o-mini-2024-07-18", "stop", 3, 2, 1],
+        "6": ["s1", "gpt-4o-mini-2024-07-18", "stop", 3, 2, 1],
         "5": [None, "gpt-4o-mini", None, 4, None, None],
+        "1": ["s1+", "gpt-4o-mini", None, 3, 2, None],
     }
 
 

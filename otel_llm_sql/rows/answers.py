@@ -49,6 +49,20 @@ def completed(said: Fact, members: Sequence[SpanKey], evidences: Evidences) -> V
     return values
 
 
+def steps_around(evidences: Evidences) -> set[SpanKey]:
+    """The spans directly around calls, known or not."""
+    return {
+        SpanKey(key.trace_id, evidence.span.parent_span_id)
+        for key, evidence in evidences.items()
+        if evidence.span and evidence.span.parent_span_id and evidence.span.is_call
+    }
+
+
+def answering(evidences: Evidences) -> set[tuple[str, str | None]]:
+    """The steps that know of an answer."""
+    return {key for key, evidence in evidences.items() if evidence.span and ANSWER in evidence.span.extras}
+
+
 def _answer_of(step_key: SpanKey, evidences: Evidences) -> Mapping[str, Any] | None:
     step = evidences.get(step_key)
     answer = step.span.extras.get(ANSWER) if step and step.span else None

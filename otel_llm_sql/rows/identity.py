@@ -8,13 +8,13 @@ moves between sessions without its text being read again.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 
 import orjson
 
-from otel_llm_sql.records import JsonValue, Message
+from otel_llm_sql.records import DEFINITIONS, JsonValue, Message
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}")
 
@@ -117,3 +117,9 @@ def message_digests(message_ids: Sequence[str]) -> list[str]:
         expected[_repeated(digest, times + 1)] = (digest, times + 1)
         digests.append(digest)
     return digests
+
+
+def definitions_digest_of(extras: Mapping[str, JsonValue]) -> str | None:
+    """The digest of the tool definitions that a fact speaks of."""
+    text = extras.get(DEFINITIONS)
+    return digest_of_text(text) if text else None

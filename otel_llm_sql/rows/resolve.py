@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
-from otel_llm_sql.records import DEFINITIONS, JsonValue, Operation
-from otel_llm_sql.rows.answers import completed
+from otel_llm_sql.records import JsonValue, Operation
+from otel_llm_sql.rows.answers import answering, completed, steps_around
 from otel_llm_sql.rows.batch import NewRow, RowBatch
 from otel_llm_sql.rows.facts import (
     Evidence,
@@ -25,7 +25,7 @@ from otel_llm_sql.rows.facts import (
     evidence_of,
     fact_from_row,
 )
-from otel_llm_sql.rows.identity import digest_of_text, operation_id, trace_session_id
+from otel_llm_sql.rows.identity import definitions_digest_of, operation_id, trace_session_id
 from otel_llm_sql.rows.known import Known, Row
 from otel_llm_sql.rows.merge import combined, merged, naming_fact, same
 from otel_llm_sql.rows.placing import Named, T, Trace, around
@@ -92,6 +92,8 @@ class Resolution:
         self._read_traces({key.trace_id for key in self.new})
         near = self._near() if self.kept else set()
         self._read_operations(self._operations_of(near) | self._twins() | self._unlinked())
+        if self.kept:
+            self._read_steps()
         self._combine()
         if self.kept and (moved := self._moved_traces()):
             ids = self._operations_of(key for key in self.kept if key.trace_id in moved)
@@ -169,6 +171,14 @@ class Resolution:
                 self.texts.unpack(row["facts"])
             else:
                 self.stored[key] = Evidence(fact_from_row(self.old[row["operation_id"]], row))
+
+    def _read_steps(self) -> None:
+        """The steps around the calls in sight, and the calls beside them: see `answers`."""
+        around = self.kept.keys() & steps_around({**self.stored, **self.new}) - self.stored.keys()
+        self._read_operations(self._operations_of(around) - self.old.keys())
+        steps = answering({**self.stored, **self.new})
+        inside = {key for key, row in self.kept.items() if (key.trace_id, row["parent_span_id"]) in steps}
+        self._read_operations(self._operations_of(inside - self.stored.keys()) - self.old.keys())
 
     def _combine(self) -> None:
         """Put old and new evidence together; what says nothing new is dropped."""
@@ -274,12 +284,6 @@ class Resolution:
 def _may_move(before: set[T], after: Mapping[str, T]) -> bool:
     distinct = set(after.values())
     return distinct != before or len(distinct) > 1
-
-
-def definitions_digest_of(extras: Mapping[str, JsonValue]) -> str | None:
-    """The digest of the tool definitions that a fact speaks of."""
-    text = extras.get(DEFINITIONS)
-    return digest_of_text(text) if text else None
 
 
 def resolve_operations(operations: Sequence[Operation], known: Known) -> Resolution:

@@ -25,10 +25,10 @@ from otel_llm_sql.rows.forms import (
     operation_row,
     precedence,
 )
-from otel_llm_sql.rows.identity import session_prefix
+from otel_llm_sql.rows.identity import definitions_digest_of, session_prefix
 from otel_llm_sql.rows.known import Carrier, Owner, Row
 from otel_llm_sql.rows.placing import Profile, inherited_stamp
-from otel_llm_sql.rows.resolve import Final, Resolution, definitions_digest_of
+from otel_llm_sql.rows.resolve import Final, Resolution
 
 
 @dataclass(slots=True)
