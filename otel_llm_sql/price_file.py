@@ -14,7 +14,6 @@ from otel_llm_sql.errors import SettingsError
 
 _WORDS = frozenset({"provider", "model", "service_tier"})
 _DATES = frozenset({"from", "to"})
-_DOLLARS = frozenset({"input", "output", "cache_read", "cache_write"})
 _KEYS = ("provider", "model", "service_tier", "from", "to", "input", "output", "cache_read", "cache_write")
 _REQUIRED = ("model", "input")
 

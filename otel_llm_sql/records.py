@@ -134,7 +134,6 @@ class Operation:
         cost: US dollars as the telemetry reported it (`cost_source` is `reported`), else None until it is priced.
         service_tier: what prices depend on (`batch`, `flex`, `priority`), None for the normal tier. Not a column.
         session_key: the conversation id exactly as the application gave it, on this very span.
-        session_pinned: the key was set through `otel_llm_sql.session()`; it wins over what instrumentations invent.
         messages: system, then input, then output.
         tool_definitions: the tools offered to the model; stored once per session.
         extras: everything else that was on the span, strict JSON.
@@ -173,7 +172,6 @@ class Operation:
     user_id: str | None = None
     service_name: str | None = None
     session_key: str | None = None
-    session_pinned: bool = False
     workspace: str | None = None
     agent_id: str | None = None
     metadata: dict[str, JsonValue] | None = None

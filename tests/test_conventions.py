@@ -352,7 +352,7 @@ def test_session_context() -> None:
     resource = {"service.name": "shop", "service.namespace": "retail"}
     attributes = {"gen_ai.conversation.id": "c1", "session.id": "s1", "enduser.id": "u1", "gen_ai.agent.id": "a1"}
     operation = read(CALL | attributes | {"gen_ai.workflow.name": "w1", "gen_ai.agent.name": "n1"}, resource=resource)
-    assert (operation.session_key, operation.session_pinned, operation.user_id) == ("c1", False, "u1")
+    assert (operation.session_key, operation.user_id) == ("c1", "u1")
     assert (operation.workspace, operation.service_name) == ("retail", "shop")
     assert (operation.agent_id, operation.agent_name, operation.action_id) == ("a1", "n1", "w1")
     assert operation.extras == {"session.id": "s1"}
@@ -379,7 +379,7 @@ def test_our_own_attributes_win() -> None:
     operation = read(
         CALL | theirs | ours | {"metadata": '{"plan": "tin", "k": 1}'}, resource={"service.namespace": "n"}
     )
-    assert (operation.session_key, operation.session_pinned, operation.workspace) == ("mine", True, "w")
+    assert (operation.session_key, operation.workspace) == ("mine", "w")
     assert (operation.agent_id, operation.action_id, operation.user_id) == ("a", "step", "u")
     assert operation.metadata == {"plan": "gold", "k": 1}
     assert operation.extras == theirs

@@ -50,7 +50,6 @@ def test_every_field_can_be_mapped() -> None:
     )
     fields = ("session_key", "workspace", "user_id", "agent_id", "action_id")
     assert [getattr(operation, field) for field in fields] == ["c1", "w", "u", "a", "s"]
-    assert operation.session_pinned
     assert operation.extras["app.chat"] == "c1"
 
 

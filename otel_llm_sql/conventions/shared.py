@@ -174,7 +174,7 @@ def _context(signal: Signal, found: Findings) -> None:
     pinned = values.pop("pinned_key", None)
     if pinned is not None:
         found.give_back(("session_key",))
-        values["session_key"], values["session_pinned"] = pinned, True
+        values["session_key"] = pinned
     elif RUN in signal.attributes and is_made_up(values.get("session_key"), signal.attributes[RUN]):
         found.give_back(("session_key",))
     own = values.pop("session_metadata", None)
