@@ -80,10 +80,11 @@ class Cleaner:
             return value if value.isascii() and "\0" not in value else self.text(name, value)
         if value is None or kind is bool or (kind is int and MIN_INTEGER <= value <= MAX_INTEGER):
             return value
+        # Asking whether it is any Mapping takes longer than reading a small one.
+        if kind is dict or kind is list or (kind is not float and isinstance(value, (Mapping, list, tuple))):
+            return self._container(name, value, depth)
         if isinstance(value, (int, float)):
             return self._number(name, value)
-        if isinstance(value, (Mapping, list, tuple)):
-            return self._container(name, value, depth)
         if isinstance(value, (bytes, bytearray, memoryview)):
             self.note(name, "bytes as base64")
             return base64.b64encode(value).decode("ascii")
@@ -109,10 +110,11 @@ class Cleaner:
         if depth > MAX_DEPTH:
             self.note(name, f"nested deeper than {MAX_DEPTH} levels, as text")
             return self.text(name, dump(value))
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):
             return [self.json(name, item, depth + 1) for item in value]
+        clean, text = self.json, self.text
         return {
-            self.text(name, key if type(key) is str else as_text(key)): self.json(name, item, depth + 1)
+            text(name, key if type(key) is str else as_text(key)): clean(name, item, depth + 1)
             for key, item in value.items()
         }
 

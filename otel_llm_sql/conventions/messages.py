@@ -95,15 +95,13 @@ def _sequence(cleaner: Cleaner, name: str, value: Any, direction: Direction, rol
                 messages.append(simple)
                 continue
         item = _opened(told) if isinstance(told, str) else told
-        if isinstance(item, Mapping) and not any(key in item for key in _MESSAGE_KEYS):
-            part = read_part(cleaner, name, item)
-            if part is not None:
-                loose.append(part)
-        elif isinstance(item, Mapping):
-            messages += _flushed(loose, direction, role)
+        if type(item) is not dict and not isinstance(item, Mapping):
+            loose += read_parts(cleaner, name, item) if item is not None else ()
+        elif any(key in item for key in _MESSAGE_KEYS):
+            messages += _flushed(loose, direction, role) if loose else ()
             messages += read_message(cleaner, name, item, direction, role)
-        elif item is not None:
-            loose += read_parts(cleaner, name, item)
+        elif (part := read_part(cleaner, name, item)) is not None:
+            loose.append(part)
     return messages + _flushed(loose, direction, role) if loose else messages
 
 

@@ -168,12 +168,6 @@ class Content:
             self._found.values["tool_definitions"] = told
 
 
-def _first_text(content: Any) -> Any:
-    if isinstance(content, list):
-        return content[0].get("text") if content and isinstance(content[0], dict) else None
-    return content
-
-
 def _conversation(sent: Body | None, back: Body | None) -> tuple[Body | None, Body | None]:
     """A step that gives back the whole conversation received only what was said last."""
     if back is not None and sent is not None and len(back.history) > len(sent.messages):

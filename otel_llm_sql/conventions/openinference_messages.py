@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 INDEXED = (
@@ -28,6 +29,23 @@ Fields = dict[str, Any]
 """The fields of one item: the rest of the attribute's name -> value."""
 
 
+_USUAL = 255
+"""Characters of a name that is worth remembering."""
+
+
+def _placed(name: str) -> tuple[str, int, str] | None:
+    """List, index and field of an attribute."""
+    first, second, index, *rest = name.split(".", 3)
+    # More digits than that are no index, and could not be read as a number.
+    if not rest or not index.isascii() or not index.isdigit() or len(index) > 9:  # noqa: PLR2004
+        return None
+    return f"{first}.{second}", int(index), rest[0]
+
+
+_place = lru_cache(maxsize=4096)(_placed)
+"""The same, remembered: nearly the same names come with every span."""
+
+
 class Items:
     """The indexed attributes of one span: list -> index -> fields. Lists may begin anywhere and have gaps."""
 
@@ -38,12 +56,11 @@ class Items:
 
     def take(self, name: str, value: Any) -> bool:
         """Take an attribute whose name begins with one of INDEXED; False for one that is no field of an item."""
-        first, second, index, *rest = name.split(".", 3)
-        # More digits than that are no index, and could not be read as a number.
-        if not rest or not index.isascii() or not index.isdigit() or len(index) > 9:  # noqa: PLR2004
+        place = _place(name) if len(name) <= _USUAL else _placed(name)
+        if place is None:
             return False
-        items = self.lists.setdefault(f"{first}.{second}", {})
-        items.setdefault(int(index), {})[rest[0]] = value
+        listed, index, field = place
+        self.lists.setdefault(listed, {}).setdefault(index, {})[field] = value
         return True
 
     def count(self, name: str) -> int:
