@@ -12,12 +12,13 @@ from functools import cache
 from typing import Any
 
 from otel_llm_sql.errors import LlmSqlError
-from otel_llm_sql.intake.sdk import Status
-from otel_llm_sql.intake.signal import Signal, SpanEvent
+from otel_llm_sql.intake.signal import STATUS, Signal, SpanEvent, event_name
 
 _TRACES = ("opentelemetry.proto.collector.trace.v1.trace_service_pb2", "ExportTraceServiceRequest")
 _LOGS = ("opentelemetry.proto.collector.logs.v1.logs_service_pb2", "ExportLogsServiceRequest")
-_STATUS: dict[int, Status] = {1: "ok", 2: "error"}
+
+_TRACE_ID, _SPAN_ID = 16, 8
+"""Bytes of an id. One of another length is no id, as zero is none."""
 
 
 def signals_from_traces(payload: bytes) -> list[Signal]:
@@ -71,9 +72,9 @@ def _message_class(request: tuple[str, str]) -> tuple[Any, type[Exception]]:
 def _span(span: Any, resource: dict[str, Any], scope: Any) -> Signal:
     return Signal(
         kind="span",
-        trace_id=_id(span.trace_id),
-        span_id=_id(span.span_id),
-        parent_span_id=_id(span.parent_span_id) or None,
+        trace_id=_id(span.trace_id, _TRACE_ID),
+        span_id=_id(span.span_id, _SPAN_ID),
+        parent_span_id=_id(span.parent_span_id, _SPAN_ID) or None,
         name=span.name,
         start_ns=span.start_time_unix_nano,
         end_ns=span.end_time_unix_nano,
@@ -81,7 +82,7 @@ def _span(span: Any, resource: dict[str, Any], scope: Any) -> Signal:
         resource=resource,
         scope_name=scope.name or None,
         scope_version=scope.version or None,
-        status=_STATUS.get(span.status.code, "unset"),
+        status=STATUS.get(span.status.code, "unset"),
         status_message=span.status.message or None,
         events=tuple(SpanEvent(e.name, e.time_unix_nano, _attributes(e.attributes)) for e in span.events),
         dropped_attributes=span.dropped_attributes_count,
@@ -91,15 +92,13 @@ def _span(span: Any, resource: dict[str, Any], scope: Any) -> Signal:
 
 def _log(record: Any, resource: dict[str, Any], scope: Any) -> Signal:
     attributes = _attributes(record.attributes)
-    # OTLP before 1.5 has no field for the event name, and some SDKs still set only the attribute.
-    name = getattr(record, "event_name", "") or attributes.get("event.name")
     time_ns = record.time_unix_nano or record.observed_time_unix_nano
     return Signal(
         kind="log",
-        trace_id=_id(record.trace_id),
-        span_id=_id(record.span_id),
+        trace_id=_id(record.trace_id, _TRACE_ID),
+        span_id=_id(record.span_id, _SPAN_ID),
         parent_span_id=None,
-        name=name if isinstance(name, str) else "",
+        name=event_name(getattr(record, "event_name", ""), attributes),  # no such field in OTLP before 1.5
         start_ns=time_ns,
         end_ns=time_ns,
         attributes=attributes,
@@ -111,8 +110,8 @@ def _log(record: Any, resource: dict[str, Any], scope: Any) -> Signal:
     )
 
 
-def _id(raw: bytes) -> str:
-    return raw.hex() if any(raw) else ""
+def _id(raw: bytes, size: int) -> str:
+    return raw.hex() if len(raw) == size and any(raw) else ""
 
 
 def _attributes(pairs: Iterator[Any]) -> dict[str, Any]:
