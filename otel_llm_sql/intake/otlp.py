@@ -16,6 +16,7 @@ from otel_llm_sql.intake.signal import STATUS, Signal, SpanEvent, event_name
 
 _TRACES = ("opentelemetry.proto.collector.trace.v1.trace_service_pb2", "ExportTraceServiceRequest")
 _LOGS = ("opentelemetry.proto.collector.logs.v1.logs_service_pb2", "ExportLogsServiceRequest")
+_METRICS = ("opentelemetry.proto.collector.metrics.v1.metrics_service_pb2", "ExportMetricsServiceRequest")
 
 _TRACE_ID, _SPAN_ID = 16, 8
 """Bytes of an id. One of another length is no id, as zero is none."""
@@ -49,6 +50,21 @@ def signals_from_logs(payload: bytes) -> list[Signal]:
         for scope in entry.scope_logs
         for record in scope.log_records
     ]
+
+
+def count_metrics(payload: bytes) -> int:
+    """How many metrics an ExportMetricsServiceRequest holds: those with data; none where it is no such request.
+
+    Raises:
+        LlmSqlError: opentelemetry-proto is not installed.
+    """
+    message, failure = _message_class(_METRICS)
+    try:
+        entries = message.FromString(payload).resource_metrics
+    except failure:
+        return 0
+    metrics = (metric for entry in entries for scope in entry.scope_metrics for metric in scope.metrics)
+    return sum(1 for metric in metrics if metric.name and metric.WhichOneof("data"))
 
 
 def _parse(request: tuple[str, str], payload: bytes) -> Any:

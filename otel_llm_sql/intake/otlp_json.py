@@ -41,8 +41,9 @@ def _snake(camel: str) -> str:
 _SNAKE = {
     camel: _snake(camel)
     for camel in (
-        "resourceSpans resourceLogs scopeSpans scopeLogs logRecords traceId spanId parentSpanId startTimeUnixNano"
-        " endTimeUnixNano timeUnixNano observedTimeUnixNano eventName droppedAttributesCount droppedEventsCount"
+        "resourceSpans resourceLogs resourceMetrics scopeSpans scopeLogs scopeMetrics logRecords traceId spanId"
+        " parentSpanId startTimeUnixNano endTimeUnixNano timeUnixNano observedTimeUnixNano eventName"
+        " droppedAttributesCount droppedEventsCount"
     ).split()
 }
 """OTLP writes lowerCamelCase; JSON made by protobuf's tools may keep the names of the fields."""
@@ -108,6 +109,22 @@ def logs_of(request: Mapping[str, Any]) -> Iterator[Signal]:
     """
     return (_log(*found) for found in _walk(request, "resourceLogs", "scopeLogs", "logRecords"))
 
+
+def count_metrics(request: Mapping[str, Any]) -> int:
+    """How many metrics a parsed request holds.
+
+    Raises:
+        LlmSqlError: its envelope is not OTLP's.
+    """
+    return sum(1 for _ in _walk(request, "resourceMetrics", "scopeMetrics", "metrics"))
+
+
+def is_request(request: Mapping[str, Any]) -> bool:
+    """Whether it says that it is a request of spans, log records or metrics."""
+    return any(name in request or _SNAKE[name] in request for name in _REQUESTS)
+
+
+_REQUESTS = ("resourceSpans", "resourceLogs", "resourceMetrics")
 
 _Found = tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
 
