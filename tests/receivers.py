@@ -186,11 +186,15 @@ def logs(message: str = "hello") -> Any:
     """A request with one content event."""
     number = next(_numbers)
     request = ExportLogsServiceRequest()
-    record = request.resource_logs.add().scope_logs.add().log_records.add(
-        time_unix_nano=1_700_000_000_000_000_000,
-        trace_id=number.to_bytes(16, "big"),
-        span_id=number.to_bytes(8, "big"),
-        event_name="gen_ai.client.inference.operation.details",
+    record = (
+        request.resource_logs.add()
+        .scope_logs.add()
+        .log_records.add(
+            time_unix_nano=1_700_000_000_000_000_000,
+            trace_id=number.to_bytes(16, "big"),
+            span_id=number.to_bytes(8, "big"),
+            event_name="gen_ai.client.inference.operation.details",
+        )
     )
     for key, value in {
         **_chat(),
