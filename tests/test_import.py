@@ -579,7 +579,7 @@ def on_a_terminal(program: str, *words: str) -> tuple[str, str]:
         except OSError:  # how Linux says that the other side has closed
             pass
         printed = process.communicate()[0]
-        assert process.returncode == 0
+        assert process.returncode == 0, shown.decode()
     os.close(inner)
     return printed, shown.decode()
 
