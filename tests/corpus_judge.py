@@ -132,7 +132,7 @@ class Judge:
             yield from self._context_fact(f"metadata.{key}", any(held.get(key) == value for held in stored), stored[:1])
 
     def _of_the_conversation(self) -> list[Row]:
-        """The rows in the traces of calls: an agent that was created before, in a trace of its own, is not part of it."""
+        """The rows in the traces of calls: an agent that was made before, in a trace of its own, is not part of it."""
         traces = {row.operation["trace_id"] for row in self._rows}
         return [row for row in self.loaded.rows if not traces or row.operation["trace_id"] in traces]
 
