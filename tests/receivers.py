@@ -1,4 +1,4 @@
-"""Real receivers for the tests: uvicorn on a loopback port, in a thread or in a process of its own; requests for them."""
+"""Real receivers for the tests: uvicorn on a loopback port, in a thread or in a process of its own; their requests."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class Receiver:
 
 @contextmanager
 def receiver(url: str, *, mounted: Callable[[Any], Any] = lambda app: app, **settings: Any) -> Iterator[Receiver]:
-    """A receiver in a thread, over a database; `settings` are those of `load_receiver`, and `timeout` of the database."""
-    database = load(url=url, timeout=settings.pop("timeout", 10), spool="off")
+    """A receiver in a thread, over a database; `settings` are those of `load_receiver`."""
+    database = load(url=url, spool="off")
     reception = Reception(database, load_receiver(**settings))
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(mounted(create_app(reception)), log_level="warning", lifespan="on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import random
 import signal
@@ -54,12 +55,6 @@ def refuse_poison(url: str, kind: str) -> None:
             )
         else:
             connection.exec_driver_sql("ALTER TABLE llm_operations ADD CONSTRAINT no CHECK (model <> 'poison')")
-
-
-def held_back(server: Receiver) -> threading.Condition:
-    """The lock of the groups: while it is held nothing is taken from the queue."""
-    assert server.reception is not None
-    return server.reception.groups._changed
 
 
 def test_one_poison_span_costs_no_neighbour(url: str, kind: str) -> None:
@@ -245,7 +240,7 @@ class Sender(threading.Thread):
     def _is_acknowledged(self, body: bytes) -> bool:
         try:
             reply = self.server.post(body)
-        except (OSError, ValueError, Exception):  # noqa: B014, BLE001 - the receiver was killed: whatever http.client says
+        except (OSError, http.client.HTTPException):  # the receiver was killed
             return False
         if reply.status not in {200, 503}:
             self.wrong.append(reply)
@@ -253,9 +248,7 @@ class Sender(threading.Thread):
 
 
 def test_f35_col_01_kill_9_under_load(url: str) -> None:
-    """F35, COL-01, OTLP-12: the receiver is killed while a load runs, twice: what it acknowledged is in the database
-    at once, and after the senders sent again all is there exactly once.
-    """
+    """F35, COL-01, OTLP-12: killed twice under load: what was acknowledged is stored then; at the end all is, once."""
     with receiver_process(url) as server:
         senders = [Sender(server) for _ in range(6)]
         for sender in senders:
