@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import itertools
 import os
@@ -78,20 +79,26 @@ def receiver(url: str, *, mounted: Callable[[Any], Any] = lambda app: app, **set
     """A receiver in a thread, over a database; `settings` are those of `load_receiver`."""
     database = load(url=url, spool="off")
     reception = Reception(database, load_receiver(**settings))
+    try:
+        with serving(mounted(create_app(reception))) as running:
+            yield Receiver(running.port, reception)
+    finally:
+        asyncio.run(reception.close(10))
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[Receiver]:
+    """An ASGI application, served by uvicorn in a thread."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(mounted(create_app(reception)), log_level="warning", lifespan="on")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     until(lambda: server.started)
     try:
-        yield Receiver(listening.getsockname()[1], reception)
+        yield Receiver(listening.getsockname()[1])
     finally:
         server.should_exit = True
         thread.join(60)
-        reception.groups.close(10)
-        reception._pipeline.close()
-        reception._probe.close()
         assert not thread.is_alive()
 
 

@@ -100,6 +100,43 @@ def test_otlp_18_col_02_many_requests_for_one_session(url: str) -> None:
     assert len(stored(url)["llm_sessions"]) == 1
 
 
+def delivered(server: Receiver, body: bytes) -> Reply:
+    """The answer of a client that sends again after 503, and only then."""
+    for _ in range(600):
+        reply = server.post(body)
+        if reply.status != 503:
+            return reply
+        time.sleep(0.05)
+    raise AssertionError(reply)
+
+
+def test_col_06_everything_is_delivered_or_reported(url: str, kind: str) -> None:
+    """COL-06: good, broken and poisoned requests, and a queue that is often full: each span is stored or reported."""
+    chance = random.Random(6)
+    with receiver(url, queue_bytes=4000) as server:
+        assert server.ask("GET", "/readyz").status == 200
+        refuse_poison(url, kind)
+        requests, bodies, poisoned = [traces(2) for _ in range(90)], [], []
+        good: set[str] = set()
+        for index, request in enumerate(requests):
+            fate = chance.choice(["good", "broken", "poisoned"])
+            good |= set() if fate == "broken" else span_ids(request)
+            if fate == "poisoned":
+                poisoned.append(index)
+                request.resource_spans.extend(traces(1, gen_ai__response__model="poison").resource_spans)
+            bodies.append(request.SerializeToString()[: -3 if fate == "broken" else None])
+        with ThreadPoolExecutor(16) as threads:
+            replies = list(threads.map(lambda body: delivered(server, body), bodies))
+        told = [index for index, reply in enumerate(replies) if reply.status == 200 and rejected(reply)]
+        assert told == poisoned
+        assert server.metric("refused_requests_total", reason="invalid") == sum(
+            reply.status == 400 for reply in replies
+        )
+        assert server.metric("queue_bytes") == 0
+    assert operations(url) == sorted(good)
+    assert len(stored(url)["llm_dead_letters"]) == len(poisoned)
+
+
 def test_col_05_a_parent_that_never_comes(url: str) -> None:
     """COL-05: a filter dropped the parents; the spans are stored, each in a session."""
     request = traces(3)
