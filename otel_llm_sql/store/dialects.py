@@ -23,7 +23,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 MILLISECOND = timedelta(milliseconds=1)
 TIMES = frozenset({"timestamp", "created_at", "last_seen_at", "received_at"})
-DOCUMENTS = frozenset({"extras", "message_ids", "parts", "metadata", "provenance", "facts", "definitions"})
+DOCUMENTS = frozenset({"extras", "parts", "metadata", "provenance", "facts", "definitions"})
 
 
 @lru_cache(maxsize=4096)
@@ -91,7 +91,7 @@ def _copy_field(value: Any) -> str:
     if value is None:
         return "\\N"
     if type(value) is not str:
-        return str(value)
+        return rf"\\x{value.hex()}" if type(value) is bytes else str(value)
     text: str = value
     if "\\" in text:
         text = text.replace("\\", "\\\\")
