@@ -121,9 +121,9 @@ def joined_texts(operations: pl.DataFrame, messages: pl.DataFrame) -> pl.DataFra
         there is none.
     """
     listed_ids = [unpacked(bytes.fromhex(digits)) if digits else None for digits in operations["message_ids"]]
-    ids = operations.select(
-        pl.Series("message_id", listed_ids, pl.List(pl.String())), "input_messages"
-    ).with_row_index("row")
+    ids = operations.select(pl.Series("message_id", listed_ids, pl.List(pl.String())), "input_messages").with_row_index(
+        "row"
+    )
     listed = (
         ids.explode("message_id")
         .drop_nulls("message_id")

@@ -95,8 +95,8 @@ def operation_row(final: Final) -> tuple[NewRow, list[str]]:
         *final.members[0],
         said.parent_span_id,
         orjson.dumps(extras).decode() if extras else None,
-        packed(ids) if ids else None,
         said.inputs,
+        packed(ids) if ids else None,
     )
     return row, ids
 

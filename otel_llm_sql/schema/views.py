@@ -1,7 +1,7 @@
 """The views of the data contract: the same columns and the same answers on every database.
 
-Databases differ in how they unfold packed references, cut a day out of a timestamp, and name the type of a sum; each is one
-frozen value. A database that is not named here gets no views.
+Databases differ in how they unfold packed references, cut a day out of a timestamp, and name the type of a sum; each
+is one frozen value. A database that is not named here gets no views.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Spelling:
     Attributes:
         unfolded: the places in `o.message_ids` as a relation.
         sequence_number: such a place, from 0.
-        message_id: what stands there behind the prefix of all, as the primary key of `llm_messages` can be compared with it.
+        message_id: what stands there, behind the prefix, as the primary key of `llm_messages` can be compared with it.
         total: the sum of a BIGINT column as a BIGINT.
         average: the average of a BIGINT column as a double.
         day: the UTC day of `o.timestamp`.
@@ -139,9 +139,7 @@ SPELLINGS: Mapping[str, Spelling] = {
     "postgresql": Spelling(
         unfolded="generate_series(1, length(o.message_ids) / 8 - 1) AS j(place)",
         sequence_number="(j.place - 1)",
-        message_id=(
-            "encode(substr(o.message_ids, 1, 8) || substr(o.message_ids, 8 * j.place + 1, 8), 'hex')::uuid"
-        ),
+        message_id=("encode(substr(o.message_ids, 1, 8) || substr(o.message_ids, 8 * j.place + 1, 8), 'hex')::uuid"),
         total="SUM({column})::bigint",
         average="AVG({column})::double precision",
         day="(o.timestamp AT TIME ZONE 'UTC')::date",

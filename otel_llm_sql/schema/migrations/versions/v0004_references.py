@@ -35,7 +35,7 @@ def _replace(type_: sa.types.TypeEngine[Any], convert: Callable[[Any], Any], *, 
     """Give the column another type; is_done: whether it is there already when the column is binary."""
     # MySQL commits after each statement: an upgrade that was cut off is taken up where it ended.
     columns = {column["name"]: column["type"] for column in sa.inspect(op.get_bind()).get_columns(TABLE)}
-    if NAME in columns and isinstance(columns[NAME], sa.types._Binary) is is_done:
+    if NAME in columns and isinstance(columns[NAME], sa.LargeBinary | mysql.MEDIUMBLOB) is is_done:
         return
     if NEW not in columns:
         op.add_column(TABLE, sa.Column(NEW, type_, comment=COMMENT))
