@@ -50,9 +50,13 @@ def read(connection: sa.Connection, columns: Columns, statement: Statement) -> p
 
 def _digits(column: sa.ColumnElement[Any], dialect: sa.Dialect) -> sa.Label[Any]:
     """Bytes as text: hex digits go through CSV and every driver alike."""
-    if dialect.name == "postgresql":
-        return sa.func.encode(column, "hex", type_=sa.Text()).label(None)
-    return sa.func.hex(column, type_=sa.Text()).label(None)
+    function, *more = _HEX.get(dialect.name, ("hex",))
+    digits: sa.ColumnElement[Any] = getattr(sa.func, function)(column, *more, type_=sa.Text())
+    return digits.label(None)
+
+
+_HEX: Mapping[str, tuple[str, ...]] = {"postgresql": ("encode", "hex")}
+"""How a database writes bytes in hex, where it is not `hex(bytes)`: the function, and what it takes besides."""
 
 
 def _errors(dialect: sa.Dialect) -> tuple[type[Exception], ...]:
