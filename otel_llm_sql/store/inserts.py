@@ -94,13 +94,12 @@ def insert_at_once(connection: sa.Connection, table: str, columns: Columns, rows
     """
     driver: Any = connection.connection.driver_connection
     at_once = min(_AT_ONCE, driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(columns))
-    with closing(driver.cursor()) as cursor:
-        for start in range(0, len(rows), at_once):
-            part = rows[start : start + at_once]
-            values = list(chain.from_iterable(part))
-            for at in _moments(columns):
-                values[at :: len(columns)] = map(utc_text, values[at :: len(columns)])
-            cursor.execute(insert_statement("qmark", table, columns, len(part)), values)
+    for start in range(0, len(rows), at_once):
+        part = rows[start : start + at_once]
+        values = list(chain.from_iterable(part))
+        for at in _moments(columns):
+            values[at :: len(columns)] = map(utc_text, values[at :: len(columns)])
+        connection.exec_driver_sql(insert_statement("qmark", table, columns, len(part)), tuple(values))
 
 
 def copy_psycopg2(connection: sa.Connection, table: str, columns: Columns, rows: Rows) -> None:
