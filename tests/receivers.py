@@ -1,7 +1,8 @@
-"""Real receivers for the tests: uvicorn on a loopback port, in a thread or in a process of its own; requests for them."""
+"""Real receivers for the tests: uvicorn on a loopback port, in a thread or in a process of its own; their requests."""
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import itertools
 import os
@@ -24,10 +25,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otel_llm_sql.receiver.http import create_app
 from otel_llm_sql.receiver.requests import Reception
-from otel_llm_sql.receiver.settings import load_receiver
+from otel_llm_sql.receiver.settings import PREFIX, load_receiver
 from otel_llm_sql.settings import load
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
+
+_PATIENT = {"answer_seconds": 60}
+"""However slow the machine is: a test that wants to see a database fail in time asks for less."""
+
 _numbers = itertools.count(1)
 
 
@@ -65,6 +70,9 @@ class Receiver:
     def post(self, body: bytes | Iterator[bytes], path: str = "/v1/traces", **headers: str) -> Reply:
         return self.ask("POST", path, body, **{"Content_Type": PROTOBUF} | headers)
 
+    def is_ready(self) -> bool:
+        return self.ask("GET", "/readyz").status == 200
+
     def metric(self, name: str, **labels: str) -> float:
         """The value of a metric; 0 where nothing was counted yet."""
         inside = ",".join(f'{key}="{value}"' for key, value in labels.items())
@@ -75,23 +83,29 @@ class Receiver:
 
 @contextmanager
 def receiver(url: str, *, mounted: Callable[[Any], Any] = lambda app: app, **settings: Any) -> Iterator[Receiver]:
-    """A receiver in a thread, over a database; `settings` are those of `load_receiver`, and `timeout` of the database."""
-    database = load(url=url, timeout=settings.pop("timeout", 10), spool="off")
-    reception = Reception(database, load_receiver(**settings))
+    """A receiver in a thread, over a database; `settings` are those of `load_receiver`."""
+    database = load(url=url, spool="off")
+    reception = Reception(database, load_receiver(**_PATIENT | settings))
+    try:
+        with serving(mounted(create_app(reception))) as running:
+            yield Receiver(running.port, reception)
+    finally:
+        asyncio.run(reception.close(10))
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[Receiver]:
+    """An ASGI application, served by uvicorn in a thread."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(mounted(create_app(reception)), log_level="warning", lifespan="on")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     until(lambda: server.started)
     try:
-        yield Receiver(listening.getsockname()[1], reception)
+        yield Receiver(listening.getsockname()[1])
     finally:
         server.should_exit = True
         thread.join(60)
-        reception.groups.close(10)
-        reception._pipeline.close()
-        reception._probe.close()
         assert not thread.is_alive()
 
 
@@ -133,7 +147,8 @@ class ReceiverProcess(Receiver):
 def receiver_process(url: str, **environment: str) -> Iterator[ReceiverProcess]:
     """A receiver in a process of its own."""
     running = ReceiverProcess(free_port(), url=url)
-    running.start(**environment)
+    patient = {PREFIX + name.upper(): str(value) for name, value in _PATIENT.items()}
+    running.start(**patient | environment)
     try:
         yield running
     finally:
@@ -186,11 +201,15 @@ def logs(message: str = "hello") -> Any:
     """A request with one content event."""
     number = next(_numbers)
     request = ExportLogsServiceRequest()
-    record = request.resource_logs.add().scope_logs.add().log_records.add(
-        time_unix_nano=1_700_000_000_000_000_000,
-        trace_id=number.to_bytes(16, "big"),
-        span_id=number.to_bytes(8, "big"),
-        event_name="gen_ai.client.inference.operation.details",
+    record = (
+        request.resource_logs.add()
+        .scope_logs.add()
+        .log_records.add(
+            time_unix_nano=1_700_000_000_000_000_000,
+            trace_id=number.to_bytes(16, "big"),
+            span_id=number.to_bytes(8, "big"),
+            event_name="gen_ai.client.inference.operation.details",
+        )
     )
     for key, value in {
         **_chat(),

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -105,15 +106,14 @@ class Groups:
             self._changed.wait_for(lambda: self._used == 0, grace)
             self._stopped = True
             self._changed.notify_all()
-        self._refuse_waiting("the receiver is shutting down")
+        self._refuse("the receiver is shutting down")
         for thread in self._threads:
             thread.join(1.0)  # a database that hangs does not hold up the end; both are daemons
 
     def _reserve(self, size: int) -> None:
         if self._closed:
             raise RefusedError("unavailable", "the receiver is shutting down", retry_after=1.0)
-        # Whatever is taken at all fits into an empty queue.
-        if self._used and self._used + size > self._settings.queue_bytes:
+        if self._used + size > self._settings.queue_bytes:
             raise RefusedError("unavailable", "too much waits for the database", retry_after=1.0)
         self._used += size
         self._meters.queued(self._used)
@@ -200,25 +200,21 @@ class Groups:
             written = self._pipeline.commit(shares, max(request.give_up for request in wanted))
         except Exception as error:  # noqa: BLE001 - a door: whatever it was, the sender has what is not stored
             notices.warn("llm_sql receiver: not stored, senders were told to send again", error)
-            self._refuse(group, f"not stored: {_reason(error)}")
-            self._refuse_waiting(f"not stored: {_reason(error)}")
+            self._refuse(f"not stored: {_reason(error)}", group)
             return
         self._meters.committed(written, time.monotonic() - started)
         for request, share in zip(wanted, shares, strict=True):
             self._meters.answered(request.kind, share)
         self._settle([(r, answer_of(r.kind, r.share) if r.share else Answer()) for r in group])
 
-    def _refuse_waiting(self, message: str) -> None:
-        """A database that did not take one group does not take the next: nobody waits for that."""
+    def _refuse(self, message: str, group: Sequence[Request] = ()) -> None:
+        """Refuse a group, and all that waits: a database that did not take the one does not take the next."""
         with self._changed:
-            waiting = [*self._ready, *self._arrived]
+            refused = [*group, *self._ready, *self._arrived]
             self._ready.clear()
             self._arrived.clear()
             self._ready_bytes = 0
-        self._refuse(waiting, message)
-
-    def _refuse(self, requests: Sequence[Request], message: str) -> None:
-        self._settle([(request, RefusedError("unavailable", message, retry_after=2.0)) for request in requests])
+        self._settle([(request, RefusedError("unavailable", message, retry_after=2.0)) for request in refused])
 
     def _settle(self, outcomes: Sequence[tuple[Request, Outcome]]) -> None:
         """Tell the futures, with one call per event loop, and forget the requests."""
@@ -226,7 +222,7 @@ class Groups:
             self._release(sum(request.size for request, _ in outcomes))
         for loop in {request.loop for request, _ in outcomes}:
             told = [(request.future, outcome) for request, outcome in outcomes if request.loop is loop]
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(partial(_tell, told))
 
 
