@@ -86,12 +86,11 @@ def test_col_01_a_restart_of_ours(protocol: str, new_database: Callable[[str], s
     url = new_database("postgresql")
     web, remote = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     port = int({"http": web, "grpc": remote}[protocol].rpartition(":")[2])
-    with serve(url, http=web, grpc=remote) as serving:
-        with rotel(protocol, port, tmp_path) as agent:
-            sent = deliver(agent, 500)
-            until(lambda: len(ids(url)) >= 500)
-            assert serving.end(signal.SIGKILL if os.name == "posix" else signal.SIGTERM) != 0
-            sent |= deliver(agent, 500)
-            with serve(url, http=web, grpc=remote):
-                until(lambda: len(ids(url)) >= 1000, 120)
-                assert ids(url) == sorted(sent)
+    with serve(url, http=web, grpc=remote) as serving, rotel(protocol, port, tmp_path) as agent:
+        sent = deliver(agent, 500)
+        until(lambda: len(ids(url)) >= 500)
+        assert serving.end(signal.SIGKILL if os.name == "posix" else signal.SIGTERM) != 0
+        sent |= deliver(agent, 500)
+        with serve(url, http=web, grpc=remote):
+            until(lambda: len(ids(url)) >= 1000, 120)
+            assert ids(url) == sorted(sent)
