@@ -47,7 +47,7 @@ class _Door:
         self.session_names: frozenset[str] = frozenset()
         try:
             self._settings = load(**arguments)
-            self.session_names = frozenset(name for field, name in self._settings.attributes if field == "session_key")
+            self.session_names = self._settings.session_names
             _open.setdefault(self._settings, WeakSet()).add(self)
         except Exception as error:  # noqa: BLE001 - an exception here would switch off everybody's telemetry (fact 7)
             self._wrong = notices.reason(error)

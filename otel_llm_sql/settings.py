@@ -63,6 +63,11 @@ class Settings:
     capture_media: bool = False
     attributes: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def session_names(self) -> frozenset[str]:
+        """Attributes of the application's own that name a session: a span that has one is of interest."""
+        return frozenset(name for field, name in self.attributes if field == "session_key")
+
     def __repr__(self) -> str:
         shown = ((name, getattr(self, name)) for name in self.__slots__)
         texts = (f"{name}={_SHOWN.get(name, repr)(value) if value else repr(value)}" for name, value in shown)

@@ -114,6 +114,15 @@ def is_genai_span(span: Any, names: frozenset[str] = frozenset()) -> bool:
     return scope is not None and _reader().knows_scope(scope.name)
 
 
+def is_genai(signal: Signal, names: frozenset[str] = frozenset()) -> bool:
+    """`may_be_genai` of a Signal; arguments as for `is_genai_span`."""
+    if may_be_genai(signal.attributes, (event.name for event in signal.events)):
+        return True
+    if signal.kind == "log":
+        return signal.name in _reader().event_names
+    return not names.isdisjoint(signal.attributes) or _reader().knows_scope(signal.scope_name or "")
+
+
 def attribute_mapping(pairs: Iterable[tuple[str, str]]) -> AttributeMapping:
     """The application's own attributes, as `Settings.attributes` pairs them with fields, under our names."""
     return AttributeMapping(pairs, may_be_genai)
@@ -140,6 +149,7 @@ __all__ = [
     "context_fields",
     "count",
     "finish_words",
+    "is_genai",
     "is_genai_log",
     "is_genai_span",
     "may_be_genai",

@@ -131,7 +131,8 @@ def _id(raw: bytes, size: int) -> str:
 
 
 def _attributes(pairs: Iterator[Any]) -> dict[str, Any]:
-    return {pair.key: _value(pair.value) for pair in pairs}
+    # Most values are texts: to ask which kind a value is takes longer than to look.
+    return {pair.key: pair.value.string_value or _value(pair.value) for pair in pairs}
 
 
 def _value(value: Any) -> Any:

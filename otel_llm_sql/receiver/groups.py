@@ -1,8 +1,8 @@
 """Group commit: requests that arrive together share one transaction, and each learns the fate of its own rows.
 
-One thread decodes and maps, another commits what the first has ready. While the database is busy requests gather, so a
-thousand small senders cost little more than one big one; nobody waits longer than a few milliseconds for neighbours.
-What waits is bounded in bytes; what cannot be committed is refused, never kept.
+One thread decodes, maps and commits: two would only take Python's lock from each other. While it is busy requests
+gather, so a thousand small senders cost little more than one big one; nobody waits longer than a few milliseconds for
+neighbours. What waits is bounded in bytes; what cannot be committed is refused, never kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from functools import partial
 
 from otel_llm_sql import notices
 from otel_llm_sql.errors import StoreError
-from otel_llm_sql.pipeline import BATCH
 from otel_llm_sql.receiver.answers import Answer, Encoding, Kind, RefusedError
 from otel_llm_sql.receiver.decoding import answer_of, share_of
 from otel_llm_sql.receiver.metrics import Meters
@@ -26,7 +25,7 @@ from otel_llm_sql.receiver.settings import ReceiverSettings
 from otel_llm_sql.receiver.storing import ReceivingPipeline, Share
 
 _GROUP = 4 * 1024 * 1024
-"""Bytes of requests in one transaction, and decoded ahead of it: decoded, they take several times as much memory."""
+"""Bytes of requests in one transaction: decoded, they take several times as much memory."""
 
 Outcome = Answer | RefusedError
 
@@ -53,7 +52,7 @@ class Request:
 
 
 class Groups:
-    """Gathers requests and commits them. Its threads start with the first request.
+    """Gathers requests and commits them. Its thread starts with the first request.
 
     Args:
         pipeline: reads and commits.
@@ -65,10 +64,9 @@ class Groups:
         self._pipeline, self._meters, self._settings = pipeline, meters, settings
         self._changed = threading.Condition()
         self._arrived: deque[Request] = deque()
-        self._ready: deque[Request] = deque()
-        self._ready_bytes = self._used = self._reading = 0
+        self._used, self._together = 0, 1
         self._closed = self._stopped = False
-        self._threads: list[threading.Thread] = []
+        self._thread: threading.Thread | None = None
 
     def reserve(self, size: int) -> None:
         """Account for bytes that are held for a request.
@@ -89,8 +87,9 @@ class Groups:
         with self._changed:
             self._reserve(request.size)
             self._arrived.append(request)
-            if not self._threads:
-                self._start()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="llm-sql-receive", daemon=True)
+                self._thread.start()
             self._changed.notify_all()
 
     def obstacle(self) -> str:
@@ -107,8 +106,8 @@ class Groups:
             self._stopped = True
             self._changed.notify_all()
         self._refuse("the receiver is shutting down")
-        for thread in self._threads:
-            thread.join(1.0)  # a database that hangs does not hold up the end; both are daemons
+        if self._thread:
+            self._thread.join(1.0)  # a database that hangs does not hold up the end; it is a daemon
 
     def _reserve(self, size: int) -> None:
         if self._closed:
@@ -124,28 +123,36 @@ class Groups:
         if not self._used:
             self._changed.notify_all()
 
-    def _start(self) -> None:
-        for work, name in ((self._read_all, "llm-sql-read"), (self._commit_all, "llm-sql-commit")):
-            self._threads.append(threading.Thread(target=work, name=name, daemon=True))
-            self._threads[-1].start()
-
-    def _read_all(self) -> None:
+    def _work(self) -> None:
         while True:
             with self._changed:
-                self._reading = 0
-                self._changed.wait_for(lambda: self._stopped or (self._arrived and self._ready_bytes < _GROUP))
+                self._changed.wait_for(lambda: self._stopped or self._arrived)
+                # As many as came together before may be on their way: who sends alone waits for nobody.
+                self._changed.wait_for(self._is_complete, self._settings.group_seconds)
                 if self._stopped:
                     return
-                request = self._arrived.popleft()
-                self._reading = 1
-            outcome = self._read(request)
-            if outcome is None:
-                with self._changed:
-                    self._ready.append(request)
-                    self._ready_bytes += request.size
-                    self._changed.notify_all()
-            else:
-                self._settle([(request, outcome)])
+                taken = self._take()
+                self._together = len(taken)
+            self._commit(self._read_all(taken))
+
+    def _is_complete(self) -> bool:
+        return self._stopped or len(self._arrived) >= self._together
+
+    def _take(self) -> list[Request]:
+        """What fits into one transaction; at least one request."""
+        group: list[Request] = []
+        size = 0
+        while self._arrived and size < _GROUP:
+            group.append(self._arrived.popleft())
+            size += group[-1].size
+        return group
+
+    def _read_all(self, taken: Sequence[Request]) -> list[Request]:
+        """Those of the requests in which there is something to commit; the others are answered."""
+        outcomes = [(request, self._read(request)) for request in taken]
+        if answered := [(request, outcome) for request, outcome in outcomes if outcome is not None]:
+            self._settle(answered)
+        return [request for request, outcome in outcomes if outcome is None]
 
     def _read(self, request: Request) -> Outcome | None:
         """Decode and map; None where there is something to commit."""
@@ -161,33 +168,6 @@ class Groups:
             return None
         self._meters.answered(request.kind, share)
         return answer_of(request.kind, share)
-
-    def _commit_all(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._stopped or self._ready)
-                if self._stopped:
-                    return
-                # Worth a wait only while somebody is on the way.
-                self._changed.wait_for(self._is_complete, self._settings.group_seconds)
-                group = self._take()
-                self._changed.notify_all()
-            self._commit(group)
-
-    def _is_complete(self) -> bool:
-        return self._stopped or not (self._arrived or self._reading) or self._ready_bytes >= _GROUP
-
-    def _take(self) -> list[Request]:
-        """What fits into one transaction; at least one request."""
-        group: list[Request] = []
-        size = count = 0
-        while self._ready and (not group or (size < _GROUP and count < BATCH)):
-            request = self._ready.popleft()
-            group.append(request)
-            size += request.size
-            count += len(request.share.operations) if request.share else 0
-        self._ready_bytes -= size
-        return group
 
     def _commit(self, group: Sequence[Request]) -> None:
         wanted = [request for request in group if not request.future.done()]
@@ -210,10 +190,8 @@ class Groups:
     def _refuse(self, message: str, group: Sequence[Request] = ()) -> None:
         """Refuse a group, and all that waits: a database that did not take the one does not take the next."""
         with self._changed:
-            refused = [*group, *self._ready, *self._arrived]
-            self._ready.clear()
+            refused = [*group, *self._arrived]
             self._arrived.clear()
-            self._ready_bytes = 0
         self._settle([(request, RefusedError("unavailable", message, retry_after=2.0)) for request in refused])
 
     def _settle(self, outcomes: Sequence[tuple[Request, Outcome]]) -> None:

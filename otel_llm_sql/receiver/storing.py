@@ -9,10 +9,12 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from otel_llm_sql.conventions import is_genai
 from otel_llm_sql.errors import SchemaError
 from otel_llm_sql.intake.signal import Signal
 from otel_llm_sql.pipeline import Pipeline
 from otel_llm_sql.records import Operation
+from otel_llm_sql.settings import Settings
 from otel_llm_sql.store.writer import Letter
 
 Why = Literal["no_ids", "unreadable", "refused"]
@@ -47,10 +49,11 @@ class Written:
 
 
 class ReceivingPipeline(Pipeline):
-    """Reads and commits in two steps, so that the next requests are read while the database is busy.
+    """Reads and commits in two steps, so that each request has a share of its own. Used by one thread at a time."""
 
-    `share` is called by one thread at a time, and so is `commit`; these may be two threads.
-    """
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._names = settings.session_names
 
     @property
     def engine(self) -> sa.Engine:
@@ -62,7 +65,8 @@ class ReceivingPipeline(Pipeline):
         share = Share(received=len(signals))
         for signal in signals:
             letters = len(share.letters)
-            operation = self._read(signal, share.letters)
+            # Most of what comes over the wire may be about something else: to find that out by reading takes 20 us.
+            operation = self._read(signal, share.letters) if is_genai(signal, self._names) else None
             if operation is not None:
                 share.operations.append(operation)
                 continue
