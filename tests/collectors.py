@@ -1,0 +1,239 @@
+"""A real Collector with one of our files, a backend that keeps what it gets, and a client whose telemetry goes in.
+
+`LLM_SQL_COLLECTOR` names the Collector's program (`.ci/collector` builds one), `LLM_SQL_COLLECTOR_ROUTING` the one for
+`routing.yaml` where the first has no routing connector; otherwise `otelcol-contrib` is taken from the PATH.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from databases import _dying_with_us, free_port
+
+from otel_llm_sql.intake.otlp import signals_from_logs, signals_from_traces
+from otel_llm_sql.intake.signal import Signal
+
+FOLDER = Path(__file__).parent.parent / "collector-config"
+READ = {"/v1/traces": signals_from_traces, "/v1/logs": signals_from_logs}
+TOKEN = "senders-show-it"
+_SECONDS = 120
+"""How long something may take on a machine that is busy."""
+
+
+def program(file: str = "") -> str:
+    """The Collector that runs a file; the test is skipped where there is none, and fails where there must be one."""
+    routing = os.environ.get("LLM_SQL_COLLECTOR_ROUTING") if file == "routing.yaml" else None
+    found = routing or os.environ.get("LLM_SQL_COLLECTOR") or shutil.which("otelcol-contrib")
+    if found is None:
+        assert not os.environ.get("LLM_SQL_REQUIRE_COLLECTOR"), "LLM_SQL_COLLECTOR is to name a Collector here"
+        pytest.skip("no Collector here: set LLM_SQL_COLLECTOR, or let .ci/collector build one")
+    return found
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Poll until something holds."""
+    deadline = time.monotonic() + _SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"in vain: {what}"
+        time.sleep(0.05)
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - a URL of this test
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def post(url: str, body: bytes) -> int:
+    """Send one OTLP request; the status of the answer."""
+    headers = {"Content-Type": "application/x-protobuf", "Authorization": f"Bearer {TOKEN}"}
+    request = urllib.request.Request(url, body, headers)  # noqa: S310 - as above
+    try:
+        with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310 - as above
+            return int(response.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code
+
+
+class Process:
+    """A program that a test starts, kills and starts again, on the same port and directory.
+
+    Args:
+        directory: where it runs and keeps what it keeps.
+        log: name of the file with what it prints.
+    """
+
+    def __init__(self, directory: Path, log: str) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self._log = directory / log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    def ready(self) -> bool:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*_dying_with_us(), *self.command()],
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                env=os.environ | self.environment(),
+            )
+        wait_until(lambda: self._is_gone() or self.ready(), f"{self.command()[0]} is ready")
+        assert not self._is_gone(), self.log()
+
+    def _is_gone(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+            self._process.wait(_SECONDS)
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")[-4000:]
+
+
+class Collector(Process):
+    """A Collector with a file of ours.
+
+    Args:
+        file: name of the file.
+        directory: where its queue is.
+        environment: the variables that the file asks for.
+    """
+
+    def __init__(self, file: str, directory: Path, **environment: str) -> None:
+        super().__init__(directory, "collector.log")
+        self._program, self._files = program(file), [file]
+        self._health, self._grpc = free_port(), free_port()
+        self._environment = environment
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        files = [f"--config={FOLDER / file}" for file in self._files]
+        # Its own metrics have one port by default, which two Collectors cannot share.
+        return [self._program, *files, "--set=service.telemetry.metrics.level=none"]
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "COLLECTOR_OTLP_HTTP": f"127.0.0.1:{self.port}",
+            "COLLECTOR_OTLP_GRPC": f"127.0.0.1:{self._grpc}",
+            "COLLECTOR_HEALTH": f"127.0.0.1:{self._health}",
+            "COLLECTOR_STORAGE": str(self.directory / "queue"),
+            "COLLECTOR_TOKEN": TOKEN,
+            **self._environment,
+        }
+
+    def ready(self) -> bool:
+        return answers(f"http://127.0.0.1:{self._health}/")
+
+
+class Receiver(Process):
+    """`otel-llm-sql serve` with a database.
+
+    Args:
+        directory: where it runs.
+        url: of the database.
+    """
+
+    def __init__(self, directory: Path, url: str) -> None:
+        super().__init__(directory, "receiver.log")
+        self._database = url
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        return [sys.executable, "/tmp/colbuild/serve.py", "--http", f"127.0.0.1:{self.port}", "--db-uri", self._database]
+
+    def ready(self) -> bool:
+        return answers(f"{self.url}/healthz")
+
+
+@contextmanager
+def running(*processes: Process) -> Iterator[None]:
+    """Start programs in this order, and end them in the other one."""
+    started: list[Process] = []
+    try:
+        for process in processes:
+            started.append(process)
+            process.start()
+        yield
+    finally:
+        for process in reversed(started):
+            process.end()
+
+
+class Backend:
+    """What people have already: it takes OTLP/HTTP, and keeps everything."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, bytes]] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"backend": self}))
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def signals(self) -> list[Signal]:
+        """The spans and log records that arrived, as often as they did."""
+        return [found for path, body in list(self.requests) if path in READ for found in READ[path](body)]
+
+    def __enter__(self) -> Backend:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    backend: Backend
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.backend.requests.append((self.path, body))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-protobuf")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+        """Say nothing."""

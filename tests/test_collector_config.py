@@ -1,0 +1,266 @@
+"""The files of collector-config/ in a real Collector: what goes in arrives where it belongs, once, whatever dies."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import yaml
+from collector_client import Application, is_wanted, key
+from collectors import FOLDER, TOKEN, Backend, Collector, Receiver, post, program, running, wait_until
+from databases import KINDS
+from recordings import ALL
+from recordings import FOLDER as CORPUS
+
+from otel_llm_sql import conventions
+from otel_llm_sql.conventions.content_attributes import CONTENT_EXTRAS, CONTENT_PREFIXES, NO_CONTENT
+from otel_llm_sql.intake.signal import Signal
+from otel_llm_sql.pipeline import Pipeline
+from otel_llm_sql.rows import TABLES
+from otel_llm_sql.schema.tables import metadata
+from otel_llm_sql.settings import Settings
+from otel_llm_sql.store.engines import create_engine
+
+Rows = dict[str, list[str]]
+
+FILES = sorted(path.name for path in FOLDER.glob("*.yaml"))
+NOT_BUILT = "replay.yaml"
+"""Its receiver is in no Collector that can be built from the Go module proxy."""
+
+OVERLAYS = {"gateway-tls.yaml": "gateway.yaml"}
+FILTERING = sorted(name for name in FILES if "IsMatch(" in (FOLDER / name).read_text())
+COPYING = ("fan-out.yaml", "routing.yaml")
+"""Files that leave the old backend everything."""
+
+
+def parsed(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((FOLDER / name).read_text())
+    return document
+
+
+def components(name: str, kind: str) -> dict[str, dict[str, Any]]:
+    return {component: told or {} for component, told in parsed(name).get(kind, {}).items()}
+
+
+@pytest.fixture(autouse=True)
+def _content_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_AND_EVENT")
+
+
+# -- the files as they stand
+
+
+def validated(name: str, document: Path, tmp_path: Path) -> str:
+    """What a Collector says against a file."""
+    base = OVERLAYS.get(name)
+    files = [*([FOLDER / base] if base else []), document]
+    checked = subprocess.run(
+        [program(name), "validate", *(f"--config={file}" for file in files)],
+        capture_output=True,
+        text=True,
+        env={"COLLECTOR_TOKEN": TOKEN, "COLLECTOR_STORAGE": str(tmp_path), "ARCHIVE": str(tmp_path)},
+        check=False,
+    )
+    return checked.stdout + checked.stderr if checked.returncode else ""
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != NOT_BUILT])
+def test_a_collector_takes_the_file(name: str, tmp_path: Path) -> None:
+    """`validate` finds nothing wrong, with no variable set but the token that has no default."""
+    assert validated(name, FOLDER / name, tmp_path) == ""
+
+
+def test_a_collector_takes_the_replay_but_for_its_receiver(tmp_path: Path) -> None:
+    """All else in replay.yaml is right: with another receiver in its place a Collector takes it."""
+    text = (FOLDER / NOT_BUILT).read_text()
+    document = yaml.safe_load(text.replace("[otlp_json_file]", "[otlp]"))
+    document["receivers"] = {"otlp": {"protocols": {"http": {}}}}
+    (tmp_path / "replay.yaml").write_text(yaml.safe_dump(document))
+    assert validated(NOT_BUILT, tmp_path / "replay.yaml", tmp_path) == ""
+    assert components(NOT_BUILT, "receivers").keys() == {"otlp_json_file"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_sent_to_us_is_kept_until_it_is_committed(name: str) -> None:
+    """COL-01, COL-02: retries without end, a queue on disk that is synced, and few senders at a time."""
+    ours = components(name, "exporters").get("otlp_http/llm_sql")
+    if ours is None:
+        assert name in {"gateway-tls.yaml", "archive.yaml", "kafka-producer.yaml"}
+        return
+    assert ours["retry_on_failure"]["max_elapsed_time"] == "0s"
+    if name == "kafka-consumer.yaml":  # its queue is Kafka
+        assert ours["sending_queue"] == {"enabled": False}
+        return
+    assert (ours["sending_queue"]["storage"], ours["sending_queue"]["num_consumers"]) == ("file_storage/queue", 4)
+    storage = components(name, "extensions")["file_storage/queue"]
+    assert (storage["fsync"], storage["create_directory"]) == (True, True)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_long_prompts_pass(name: str) -> None:
+    """64 MiB on both ports, and the limit of memory before anything else."""
+    for receiver in components(name, "receivers").values():
+        protocols = receiver.get("protocols", {}) if name != "gateway-tls.yaml" else {}
+        if protocols:
+            assert protocols["grpc"]["max_recv_msg_size_mib"] == 64
+            assert protocols["http"]["max_request_body_size"] == 64 << 20
+    for pipeline in parsed(name).get("service", {}).get("pipelines", {}).values():
+        assert pipeline.get("processors", ["memory_limiter"])[0] == "memory_limiter"
+        assert "batch" not in pipeline.get("processors", [])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_names_of_components_are_current(name: str) -> None:
+    """No deprecated alias: otlp_grpc and otlp_http, file_storage and otlp_json_file."""
+    kinds = {component.partition("/")[0] for kind in ("receivers", "exporters") for component in components(name, kind)}
+    assert kinds & {"otlphttp", "otlpjsonfile", "filelog", "loadbalancing"} == set()
+    assert "otlp" not in {component.partition("/")[0] for component in components(name, "exporters")}
+
+
+def test_the_table_names_every_file() -> None:
+    """collector-config/README.md says of each file when to take it."""
+    told = set(re.findall(r"\]\(([a-z-]+\.yaml)\)", (FOLDER / "README.md").read_text()))
+    assert told == set(FILES)
+
+
+# -- what the filters look for
+
+
+def alternatives(pattern: str) -> set[str]:
+    """The texts that a regular expression of our files lists: `^a[.](b|c)` is a.b and a.c, `a|b` is a and b."""
+    text = pattern.removeprefix('\\"').removeprefix("^").replace("[.]", ".").removeprefix("(").removesuffix(")")
+    head, _, options = text.rpartition("(")
+    return {head + option for option in options.removesuffix(")").split("|")}
+
+
+def matched(name: str, told: str) -> set[str]:
+    """What all conditions of a file on one thing list."""
+    patterns = re.findall(rf'IsMatch\({re.escape(told)}, "((?:[^"\\]|\\.)*)"\)', (FOLDER / name).read_text())
+    return {option for pattern in patterns for option in alternatives(pattern)}
+
+
+def shortest(beginnings: set[str]) -> set[str]:
+    """Without those that begin as another one does."""
+    return {text for text in beginnings if not text.startswith(tuple(beginnings - {text}))}
+
+
+@pytest.mark.parametrize("name", FILTERING)
+def test_filters_look_for_what_we_read(name: str) -> None:
+    """The beginnings of attributes and of scopes in the file are those of the vocabularies, no fewer and no more."""
+    reader = conventions._reader()
+    path = "{}attributes" if name == "routing.yaml" else "{}.attributes"
+    contexts = ("",) if name == "routing.yaml" else ("span", "log")
+    for context in contexts:
+        assert matched(name, f"Keys({path.format(context)})") == shortest(set(reader._prefixes))
+    scope = "instrumentation_scope.name" if name == "routing.yaml" else "scope.name"
+    assert matched(name, scope) == shortest(set(reader._scopes))
+    assert all(event.startswith("gen_ai.") for event in reader.event_names)
+
+
+# -- a client's telemetry goes in
+
+
+def rows(url: str) -> Rows:
+    """All that is stored; nothing while the database is down or has no tables."""
+    engine = create_engine(url, role="read")
+    try:
+        with engine.connect() as connection:
+            return {
+                name: sorted(map(repr, connection.execute(sa.select(metadata.tables[name])))) for name in TABLES
+            }
+    except sa.exc.DBAPIError:
+        return {}
+    finally:
+        engine.dispose()
+
+
+def delivered(url: str, signals: list[Signal]) -> Rows:
+    """The rows of signals that no Collector has touched."""
+    pipeline = Pipeline(Settings(url=url, timeout=60))
+    pipeline.deliver(signals)
+    pipeline.close()
+    return rows(url)
+
+
+@dataclass
+class Place:
+    """A Collector between an application and a receiver, and the backend that was there before."""
+
+    collector: Collector
+    receiver: Receiver
+    backend: Backend
+    application: Application
+    database: str
+    compared: str
+
+    def stored(self) -> Rows:
+        return rows(self.database)
+
+    def require_everything(self) -> None:
+        """Our database holds just what it would without a Collector: the GenAI part, each row once."""
+        told = self.application.told()
+        wanted = delivered(self.compared, [signal for signal in told if is_wanted(signal)])
+        wait_until(lambda: self.stored() == wanted, f"all rows are there: {self.receiver.log()}{self.collector.log()}")
+
+    def require_backend(self, signals: list[Signal]) -> None:
+        """The backend has seen these signals, and no others."""
+        wanted = {key(signal) for signal in signals}
+        wait_until(lambda: {key(signal) for signal in self.backend.signals()} == wanted, "the backend has everything")
+
+
+@contextmanager
+def placed(file: str, directory: Path, databases: tuple[str, str], **environment: str) -> Iterator[Place]:
+    """Start receiver, Collector and application.
+
+    Args:
+        file: the Collector's.
+        directory: for what they keep.
+        databases: an empty one for the receiver, and one for what its rows are compared with.
+        **environment: further variables for the Collector.
+    """
+    receiver = Receiver(directory, databases[0])
+    with Backend() as backend:
+        addresses = {"LLM_SQL_ENDPOINT": receiver.url, "BACKEND_ENDPOINT": backend.url}
+        collector = Collector(file, directory, **addresses, **environment)
+        application = Application(collector.url, TOKEN)
+        with running(receiver, collector), application.instrumented():
+            yield Place(collector, receiver, backend, application, *databases)
+
+
+@pytest.fixture
+def databases(new_database: Callable[[str], str]) -> tuple[str, str]:
+    return new_database("sqlite"), new_database("sqlite")
+
+
+@pytest.mark.parametrize("file", COPYING)
+def test_the_old_backend_gets_everything_and_we_what_is_genai(
+    file: str, tmp_path: Path, databases: tuple[str, str]
+) -> None:
+    """COL-05: the backend has each span and log record once; our rows are those of the GenAI part, with its session."""
+    with placed(file, tmp_path, databases) as place:
+        place.application.visit("trip-1")
+        place.require_everything()
+        told = place.application.told()
+        place.require_backend(told)
+        assert Counter(map(key, place.backend.signals())) == Counter(map(key, told))
+    assert sum(map(is_wanted, told)) < len(told)
+    assert any("trip-1" in row for row in rows(databases[0])["llm_sessions"])
+
+
+@pytest.mark.parametrize("file", ["agent.yaml", "gateway.yaml"])
+def test_a_collector_of_ours_alone(file: str, tmp_path: Path, databases: tuple[str, str]) -> None:
+    """Agent and gateway bring the same rows as no Collector at all."""
+    with placed(file, tmp_path, databases) as place:
+        place.application.visit("trip-1")
+        place.application.visit("trip-2", "A haiku about databases, please.")
+        place.require_everything()
+    assert len(rows(databases[0])["llm_operations"]) >= 4
