@@ -69,7 +69,11 @@ class Application:
                 logger.emit(body="basket read", event_name="shop.basket", attributes={"items": 3})
             self._ask("gpt-4o-mini", question)
             self._ask("gpt-5-pro", question)
-        with tracer.start_as_current_span("GET /health", attributes={"url.path": "/health"}):
+        self.browse()
+
+    def browse(self) -> None:
+        """A request that has nothing to do with a model."""
+        with self._tracing.get_tracer("shop.web").start_as_current_span("GET /", attributes={"url.path": "/"}):
             pass
 
     def _ask(self, model: str, question: str) -> None:

@@ -62,9 +62,9 @@ def answers(url: str) -> bool:
         return False
 
 
-def post(url: str, body: bytes) -> int:
+def post(url: str, body: bytes, token: str = TOKEN) -> int:
     """Send one OTLP request; the status of the answer."""
-    headers = {"Content-Type": "application/x-protobuf", "Authorization": f"Bearer {TOKEN}"}
+    headers = {"Content-Type": "application/x-protobuf", "Authorization": f"Bearer {token}"}
     request = urllib.request.Request(url, body, headers)  # noqa: S310 - as above
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310 - as above

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 import yaml
 from collector_client import Application, is_wanted, key
 from collectors import FOLDER, TOKEN, Backend, Collector, Receiver, post, program, running, wait_until
-from databases import KINDS
+from databases import KINDS, Missing
 from recordings import ALL
 from recordings import FOLDER as CORPUS
 
@@ -264,3 +265,105 @@ def test_a_collector_of_ours_alone(file: str, tmp_path: Path, databases: tuple[s
         place.application.visit("trip-2", "A haiku about databases, please.")
         place.require_everything()
     assert len(rows(databases[0])["llm_operations"]) >= 4
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    """A PostgreSQL of this test's own, to be killed and started again."""
+    try:
+        own = KINDS["postgresql"]()
+    except Missing as missing:
+        assert not os.environ.get("LLM_SQL_REQUIRE_DATABASES"), missing
+        pytest.skip(f"postgresql is not installed here: {missing}")
+    yield own
+    own.close()
+
+
+@pytest.mark.parametrize("file", ["agent.yaml", "gateway.yaml", *COPYING])
+def test_nothing_is_lost_or_doubled_whatever_dies(file: str, tmp_path: Path, server: Any) -> None:
+    """COL-01: the database goes away and comes back, the Collector is killed while it waits and while it sends."""
+    with placed(file, tmp_path, (server.new_database(), server.new_database())) as place:
+        place.application.visit("before")
+        place.require_everything()
+        server.kill()
+        place.application.visit("while the database is down")
+        place.collector.end(signal.SIGKILL)
+        place.collector.start()
+        place.application.visit("after the Collector was killed")
+        server.start()
+        place.require_everything()
+        for number in range(5):
+            place.application.visit(f"at full speed, {number}")
+        place.collector.end(signal.SIGKILL)
+        place.collector.start()
+        place.require_everything()
+        if file in COPYING:
+            place.require_backend(place.application.told())
+        place.collector.end()  # what it still had would come now
+        place.require_everything()
+
+
+def test_who_shows_no_token_is_refused(tmp_path: Path, databases: tuple[str, str]) -> None:
+    """The gateway answers 401 to another token than its own, and starts with none at all."""
+    with placed("gateway.yaml", tmp_path, databases) as place:
+        assert post(f"{place.collector.url}/v1/traces", b"", token="guessed") == 401
+        assert post(f"{place.collector.url}/v1/traces", b"") == 200
+    refused = subprocess.run(
+        [program("gateway.yaml"), "validate", f"--config={FOLDER / 'gateway.yaml'}"], capture_output=True, check=False, env={}
+    )
+    assert refused.returncode != 0
+    assert b"bearertokenauth" in refused.stderr
+
+
+def test_sampling_keeps_what_is_genai(tmp_path: Path, databases: tuple[str, str]) -> None:
+    """With a share of nothing the backend still gets whole traces with calls, and we get every call."""
+    with placed("tail-sampling.yaml", tmp_path, databases, DECISION_WAIT="1s", SAMPLING_PERCENTAGE="0") as place:
+        place.application.visit("trip-1")
+        place.application.browse()
+        told = place.application.told()
+        traces = {signal.trace_id for signal in told if signal.kind == "span" and is_wanted(signal)}
+        kept = [signal for signal in told if signal.kind == "log" or signal.trace_id in traces]
+        assert len(kept) < len(told)
+        place.require_backend(kept)
+        place.require_everything()
+
+
+SECRETS = ("ada@example.org", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", f"sk-proj-{'a1B2' * 8}")
+
+
+def test_secrets_are_masked(tmp_path: Path, databases: tuple[str, str]) -> None:
+    """No address, card, account or key is stored, wherever the client put it; the rest of the text is, and the counts."""
+    with placed("redaction.yaml", tmp_path, databases) as place:
+        place.application.visit("trip-1", f"My data: {', '.join(SECRETS)}; where is my capital of France?")
+        wanted = delivered(place.compared, [signal for signal in place.application.told() if is_wanted(signal)])
+        wait_until(lambda: counts(place.stored()) == counts(wanted), "all rows are there")
+    assert [secret for secret in SECRETS if secret not in str(wanted)] == []
+    stored = rows(databases[0])
+    assert [secret for secret in SECRETS if secret in str(stored)] == []
+    assert "where is my capital of France?" in str(stored)
+    assert figures(databases[0]) == figures(databases[1])
+
+
+def counts(stored: Rows) -> dict[str, int]:
+    return {name: len(found) for name, found in stored.items()}
+
+
+def figures(url: str) -> list[tuple[Any, ...]]:
+    """What is counted and named of each operation."""
+    columns = "operation_type model input_tokens output_tokens cost status error_type response_id span_id session_id"
+    engine = create_engine(url, role="read")
+    with engine.connect() as connection:
+        found = connection.execute(sa.text(f"SELECT {', '.join(columns.split())} FROM llm_operations")).all()
+    engine.dispose()
+    return sorted(map(tuple, found), key=repr)
+
+
+def test_without_content_the_rest_is_stored(tmp_path: Path, databases: tuple[str, str]) -> None:
+    """Neither question nor answer is in the database; models, tokens, costs, errors and sessions are as ever."""
+    with placed("no-content.yaml", tmp_path, databases) as place:
+        place.application.visit("trip-1", "What is the capital of France, by the way?")
+        wanted = delivered(place.compared, [signal for signal in place.application.told() if is_wanted(signal)])
+        wait_until(lambda: len(place.stored().get("llm_operations", ())) == len(wanted["llm_operations"]), "all rows")
+        wait_until(lambda: figures(databases[0]) == figures(databases[1]), "all figures are the same")
+    assert all(text in str(wanted) for text in ("by the way", "is Paris"))
+    assert not any(text in str(rows(databases[0])) for text in ("by the way", "is Paris"))
