@@ -30,6 +30,8 @@ DOORS = {
     "exporter.py": "telemetry never breaks the application",
     "instrumentations.py": "other people's instrumentations: one that fails leaves the others",
     "pipeline.py": "one signal that we misread must not cost its neighbours",
+    "receiver/decoding.py": "whatever bytes a sender makes up, the next request is served",
+    "receiver/groups.py": "whatever went wrong, the sender has what is not stored and sends it again",
     "pricing.py": "whatever another version of the catalogue raises, an export goes on",
 }
 """Where a broad `except` may stand, and what it is for. Everywhere else an error has a name."""

@@ -12,12 +12,14 @@ from functools import cache
 from typing import Any
 
 from otel_llm_sql.errors import LlmSqlError
-from otel_llm_sql.intake.sdk import Status
-from otel_llm_sql.intake.signal import Signal, SpanEvent
+from otel_llm_sql.intake.signal import STATUS, Signal, SpanEvent, event_name
 
 _TRACES = ("opentelemetry.proto.collector.trace.v1.trace_service_pb2", "ExportTraceServiceRequest")
 _LOGS = ("opentelemetry.proto.collector.logs.v1.logs_service_pb2", "ExportLogsServiceRequest")
-_STATUS: dict[int, Status] = {1: "ok", 2: "error"}
+_METRICS = ("opentelemetry.proto.collector.metrics.v1.metrics_service_pb2", "ExportMetricsServiceRequest")
+
+_TRACE_ID, _SPAN_ID = 16, 8
+"""Bytes of an id. One of another length is no id, as zero is none."""
 
 
 def signals_from_traces(payload: bytes) -> list[Signal]:
@@ -50,6 +52,21 @@ def signals_from_logs(payload: bytes) -> list[Signal]:
     ]
 
 
+def count_metrics(payload: bytes) -> int:
+    """How many metrics an ExportMetricsServiceRequest holds: those with data; none where it is no such request.
+
+    Raises:
+        LlmSqlError: opentelemetry-proto is not installed.
+    """
+    message, failure = _message_class(_METRICS)
+    try:
+        entries = message.FromString(payload).resource_metrics
+    except failure:
+        return 0
+    metrics = (metric for entry in entries for scope in entry.scope_metrics for metric in scope.metrics)
+    return sum(1 for metric in metrics if metric.name and metric.WhichOneof("data"))
+
+
 def _parse(request: tuple[str, str], payload: bytes) -> Any:
     message, failure = _message_class(request)
     try:
@@ -71,9 +88,9 @@ def _message_class(request: tuple[str, str]) -> tuple[Any, type[Exception]]:
 def _span(span: Any, resource: dict[str, Any], scope: Any) -> Signal:
     return Signal(
         kind="span",
-        trace_id=_id(span.trace_id),
-        span_id=_id(span.span_id),
-        parent_span_id=_id(span.parent_span_id) or None,
+        trace_id=_id(span.trace_id, _TRACE_ID),
+        span_id=_id(span.span_id, _SPAN_ID),
+        parent_span_id=_id(span.parent_span_id, _SPAN_ID) or None,
         name=span.name,
         start_ns=span.start_time_unix_nano,
         end_ns=span.end_time_unix_nano,
@@ -81,7 +98,7 @@ def _span(span: Any, resource: dict[str, Any], scope: Any) -> Signal:
         resource=resource,
         scope_name=scope.name or None,
         scope_version=scope.version or None,
-        status=_STATUS.get(span.status.code, "unset"),
+        status=STATUS.get(span.status.code, "unset"),
         status_message=span.status.message or None,
         events=tuple(SpanEvent(e.name, e.time_unix_nano, _attributes(e.attributes)) for e in span.events),
         dropped_attributes=span.dropped_attributes_count,
@@ -91,15 +108,13 @@ def _span(span: Any, resource: dict[str, Any], scope: Any) -> Signal:
 
 def _log(record: Any, resource: dict[str, Any], scope: Any) -> Signal:
     attributes = _attributes(record.attributes)
-    # OTLP before 1.5 has no field for the event name, and some SDKs still set only the attribute.
-    name = getattr(record, "event_name", "") or attributes.get("event.name")
     time_ns = record.time_unix_nano or record.observed_time_unix_nano
     return Signal(
         kind="log",
-        trace_id=_id(record.trace_id),
-        span_id=_id(record.span_id),
+        trace_id=_id(record.trace_id, _TRACE_ID),
+        span_id=_id(record.span_id, _SPAN_ID),
         parent_span_id=None,
-        name=name if isinstance(name, str) else "",
+        name=event_name(getattr(record, "event_name", ""), attributes),  # no such field in OTLP before 1.5
         start_ns=time_ns,
         end_ns=time_ns,
         attributes=attributes,
@@ -111,8 +126,8 @@ def _log(record: Any, resource: dict[str, Any], scope: Any) -> Signal:
     )
 
 
-def _id(raw: bytes) -> str:
-    return raw.hex() if any(raw) else ""
+def _id(raw: bytes, size: int) -> str:
+    return raw.hex() if len(raw) == size and any(raw) else ""
 
 
 def _attributes(pairs: Iterator[Any]) -> dict[str, Any]:

@@ -7,13 +7,9 @@ read by their shape, since their classes were renamed between 1.33 and 1.45 (Log
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-from otel_llm_sql.intake.signal import EMPTY, Signal, SpanEvent
-
-Status: TypeAlias = Literal["unset", "ok", "error"]
-
-_STATUS: dict[int, Status] = {0: "unset", 1: "ok", 2: "error"}
+from otel_llm_sql.intake.signal import EMPTY, STATUS, Signal, SpanEvent, event_name
 
 
 def plain(attributes: Any) -> Mapping[str, Any]:
@@ -42,8 +38,7 @@ def log_attributes(record: Any) -> Mapping[str, Any]:
 def log_name(record: Any) -> str:
     """The event name of a log record: its own field (missing before 1.35), else the `event.name` attribute."""
     inner = getattr(record, "log_record", record)
-    name = getattr(inner, "event_name", None) or plain(inner.attributes).get("event.name")
-    return name if isinstance(name, str) else ""
+    return event_name(getattr(inner, "event_name", None), plain(inner.attributes))
 
 
 def from_span(span: Any) -> Signal:
@@ -63,7 +58,7 @@ def from_span(span: Any) -> Signal:
         scope.name if scope else None,
         scope.version if scope else None,
         # Not `value`, which is a property written in Python.
-        _STATUS.get(status.status_code._value_, "unset") if status else "unset",
+        STATUS.get(status.status_code._value_, "unset") if status else "unset",
         status.description if status else None,
         _events(span),
         None,

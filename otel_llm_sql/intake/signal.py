@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+Status: TypeAlias = Literal["unset", "ok", "error"]
+
+STATUS: Mapping[int, Status] = MappingProxyType({0: "unset", 1: "ok", 2: "error"})
+"""OTLP's numbers, which are the SDK's, too."""
+
+
+def event_name(field: Any, attributes: Mapping[str, Any]) -> str:
+    """What a log record is called: its own field, which is younger, else the `event.name` attribute."""
+    name = field or attributes.get("event.name")
+    return name if isinstance(name, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,7 @@ class Signal:
     resource: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     scope_name: str | None = None
     scope_version: str | None = None
-    status: Literal["unset", "ok", "error"] = "unset"
+    status: Status = "unset"
     status_message: str | None = None
     events: tuple[SpanEvent, ...] = ()
     body: Any = None

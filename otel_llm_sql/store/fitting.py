@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from otel_llm_sql.records import REPAIRED
 from otel_llm_sql.rows import COLUMNS, TABLES, Row, RowBatch, named
-from otel_llm_sql.store.dialects import DOCUMENTS, Dialect
+from otel_llm_sql.store.dialects import Dialect
+from otel_llm_sql.store.inserts import DOCUMENTS
 
 _JSON = DOCUMENTS | {"payload"}
 """Columns whose text is JSON, and stays JSON when it is cut."""

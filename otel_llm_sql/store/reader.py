@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from otel_llm_sql.rows import Carrier, Owner, Row
 from otel_llm_sql.schema import tables as t
-from otel_llm_sql.store.dialects import ASKED, EPOCH, MICROSECOND, MILLISECOND, TIMES, Among, Dialect
+from otel_llm_sql.store.dialects import ASKED, Among, Dialect
+from otel_llm_sql.store.inserts import EPOCH, MICROSECOND, MILLISECOND, TIMES
 
 _PER_QUESTION = 5000
 """Values in one IN list: below every database's limit on parameters (asyncpg 32,767; the smallest)."""

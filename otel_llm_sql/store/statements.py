@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from otel_llm_sql.rows import COLUMNS, KEYS, TABLES, NewRow, RowBatch
 from otel_llm_sql.schema.tables import metadata
-from otel_llm_sql.store.dialects import TIMES, Dialect, typed
+from otel_llm_sql.store.dialects import Dialect
+from otel_llm_sql.store.inserts import TIMES, typed
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -40,20 +41,9 @@ def _insert(
     connection: sa.Connection, dialect: Dialect, table: str, columns: tuple[str, ...], rows: Sequence[NewRow]
 ) -> None:
     """Insert rows by the fastest route of the driver."""
-    if not rows:
-        return
-    insert = dialect.insert.get(connection.dialect.driver) or dialect.insert[None]
-    moments = [at for at, name in enumerate(columns) if name in TIMES]
-    if moments and not insert.typed:
-        rows = [_values(dialect, row, moments) for row in rows]
-    insert.run(connection, table, columns, rows)
-
-
-def _values(dialect: Dialect, row: NewRow, moments: Iterable[int]) -> NewRow:
-    values = list(row)
-    for at in moments:
-        values[at] = dialect.moment(values[at])
-    return tuple(values)
+    if rows:
+        insert = dialect.insert.get(connection.dialect.driver) or dialect.insert[None]
+        insert(connection, table, columns, rows)
 
 
 def _alike(rows: Rows) -> Iterable[Rows]:

@@ -146,12 +146,14 @@ class Writer:
 
     def _committed(self, attempt: Callable[[sa.Connection], T], deadline: float) -> T:
         """Run an attempt in a transaction until it is committed; what is transient is tried until the deadline."""
-        tries = 0
+        tries, reason = 0, None
         while True:
             try:
                 return self._transaction(attempt, deadline)
-            except DatabaseUnavailableError:
-                tries += 1
+            except DatabaseUnavailableError as error:
+                if reason and time.monotonic() >= deadline:
+                    raise reason from error  # this try was cut short by ourselves: that tells nothing
+                tries, reason = tries + 1, error
                 # Jitter keeps writers that collided from colliding again.
                 pause = random.uniform(0.5, 1.0) * min(0.01 * 2**tries, 1.0)  # noqa: S311 - not for secrets
                 if time.monotonic() + pause >= deadline:

@@ -1,0 +1,40 @@
+"""What a sender is told: an Answer where its request was taken, a RefusedError where it was not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from otel_llm_sql.errors import LlmSqlError
+
+Kind = Literal["traces", "logs", "metrics"]
+Encoding = Literal["protobuf", "json"]
+Reason = Literal["invalid", "too_large", "unauthenticated", "unsupported", "unavailable"]
+KINDS: tuple[Kind, ...] = ("traces", "logs", "metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request that was taken is answered.
+
+    Attributes:
+        rejected: spans or log records that will never be stored; the sender is not to send them again.
+        message: why; empty on full success.
+    """
+
+    rejected: int = 0
+    message: str = ""
+
+
+class RefusedError(LlmSqlError):
+    """A request is not taken, as a whole.
+
+    Attributes:
+        reason: `unavailable` is the only one for which it is worth sending the same again.
+        retry_after: seconds after which to do so; at most 5, or None (OTLP-08).
+    """
+
+    def __init__(self, reason: Reason, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+        self.retry_after = retry_after
