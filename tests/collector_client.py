@@ -100,4 +100,5 @@ def is_wanted(signal: Signal) -> bool:
 
 def key(signal: Signal) -> tuple[str, ...]:
     """What tells a span or log record from all others."""
-    return (signal.kind, signal.trace_id, signal.span_id, signal.name, str(signal.start_ns))
+    named = (signal.name, str(signal.start_ns)) if signal.kind == "log" else ()
+    return (signal.kind, signal.trace_id, signal.span_id, *named)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from databases import _dying_with_us, free_port
+from databases import _dying_with_us
 
 from otel_llm_sql.intake.otlp import signals_from_logs, signals_from_traces
 from otel_llm_sql.intake.signal import Signal
@@ -43,6 +45,15 @@ def program(file: str = "") -> str:
         assert not os.environ.get("LLM_SQL_REQUIRE_COLLECTOR"), "LLM_SQL_COLLECTOR is to name a Collector here"
         pytest.skip("no Collector here: set LLM_SQL_COLLECTOR, or let .ci/collector build one")
     return found
+
+
+def quiet_port() -> int:
+    """A free port that no outgoing connection is given while a program that listens there is down (below 32768)."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as tried:
+            if tried.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
@@ -83,7 +94,7 @@ class Process:
 
     def __init__(self, directory: Path, log: str) -> None:
         self.directory = directory
-        self.port = free_port()
+        self.port = quiet_port()
         self._log = directory / log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -132,7 +143,7 @@ class Collector(Process):
     def __init__(self, file: str, directory: Path, **environment: str) -> None:
         super().__init__(directory, "collector.log")
         self._program, self._files = program(file), [file]
-        self._health, self._grpc = free_port(), free_port()
+        self._health, self._grpc = quiet_port(), quiet_port()
         self._environment = environment
 
     @property
@@ -175,7 +186,11 @@ class Receiver(Process):
         return f"http://127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
-        return [sys.executable, "/tmp/colbuild/serve.py", "--http", f"127.0.0.1:{self.port}", "--db-uri", self._database]
+        listening = ("--host=127.0.0.1", f"--port={self.port}")
+        return [sys.executable, "-m", "uvicorn", "--factory", "otel_llm_sql.receiver.http:create_app", *listening]
+
+    def environment(self) -> dict[str, str]:
+        return {"OTEL_EXPORTER_LLM_SQL_URL": self._database}
 
     def ready(self) -> bool:
         return answers(f"{self.url}/healthz")

@@ -7,9 +7,10 @@ import re
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ import yaml
 from collector_client import Application, is_wanted, key
 from collectors import FOLDER, TOKEN, Backend, Collector, Receiver, post, program, running, wait_until
 from databases import KINDS, Missing
-from recordings import ALL
+from recordings import ALL, load, truth
 from recordings import FOLDER as CORPUS
 
 from otel_llm_sql import conventions
+from otel_llm_sql.cli import main
 from otel_llm_sql.conventions.content_attributes import CONTENT_EXTRAS, CONTENT_PREFIXES, NO_CONTENT
 from otel_llm_sql.intake.signal import Signal
 from otel_llm_sql.pipeline import Pipeline
@@ -32,6 +34,8 @@ from otel_llm_sql.settings import Settings
 from otel_llm_sql.store.engines import create_engine
 
 Rows = dict[str, list[str]]
+
+LEFT: set[str] = set()
 
 FILES = sorted(path.name for path in FOLDER.glob("*.yaml"))
 NOT_BUILT = "replay.yaml"
@@ -145,7 +149,7 @@ def alternatives(pattern: str) -> set[str]:
 
 def matched(name: str, told: str) -> set[str]:
     """What all conditions of a file on one thing list."""
-    patterns = re.findall(rf'IsMatch\({re.escape(told)}, "((?:[^"\\]|\\.)*)"\)', (FOLDER / name).read_text())
+    patterns = re.findall(rf'IsMatch\({re.escape(told)}, "((?:\^|\\.)(?:[^"\\]|\\.)*)"\)', (FOLDER / name).read_text())
     return {option for pattern in patterns for option in alternatives(pattern)}
 
 
@@ -367,3 +371,88 @@ def test_without_content_the_rest_is_stored(tmp_path: Path, databases: tuple[str
         wait_until(lambda: figures(databases[0]) == figures(databases[1]), "all figures are the same")
     assert all(text in str(wanted) for text in ("by the way", "is Paris"))
     assert not any(text in str(rows(databases[0])) for text in ("by the way", "is Paris"))
+
+
+# -- every recording goes in
+
+
+@cache
+def recorded() -> list[Signal]:
+    """The spans and log records of all recordings."""
+    return [signal for name in ALL for signal in load(name).signals]
+
+
+def sent_through(file: str, directory: Path) -> list[Signal]:
+    """What comes out on our side when all recordings go in, each as the request it was."""
+    wanted = {key(signal) for signal in recorded() if is_wanted(signal)}
+    with Backend() as ours, Backend() as old:
+        collector = Collector(file, directory, LLM_SQL_ENDPOINT=ours.url, BACKEND_ENDPOINT=old.url)
+        with running(collector):
+            for request in sorted(CORPUS.glob("*/*/*.pb")):
+                assert post(f"{collector.url}/v1/{request.stem}", request.read_bytes()) == 200
+            wait_until(lambda: identities(ours.signals()) >= wanted, f"all that is wanted comes out of {file}")
+        return ours.signals()
+
+
+def identities(signals: Iterable[Signal]) -> set[tuple[str, ...]]:
+    return {key(signal) for signal in signals}
+
+
+@pytest.mark.parametrize("file", COPYING)
+def test_every_recording_passes_the_filter(file: str, tmp_path: Path) -> None:
+    """Of 119 instrumentations the Collector lets through what the exporter would take, and nothing else."""
+    passed = identities(sent_through(file, tmp_path))
+    assert passed == {key(signal) for signal in recorded() if is_wanted(signal)}
+    assert passed >= {key(signal) for signal in recorded() if conventions.read(signal) is not None}
+    assert passed < identities(recorded())
+
+
+SAID = ("in_system_text", "in_user_text", "in_assistant_text", "in_tool_result", "out_text", "out_thinking")
+
+
+def said() -> set[str]:
+    """A line of every longer text that the recorded clients sent or got."""
+    calls = [call for name in ALL for call in load(name).expected["calls"]]
+    texts = {text for call in calls for fact in SAID for text in truth(call)[fact] if isinstance(text, str)}
+    lines = {max(text.splitlines() or [""], key=len)[:60] for text in texts}
+    return {line for line in lines if len(line) >= 16}
+
+
+def test_no_recording_leaves_its_content(tmp_path: Path) -> None:
+    """Whatever instrumentation told it, no question and no answer comes out of no-content.yaml: in no field at all."""
+    lines = said()
+    assert len(lines) > 100
+    before = str(recorded())
+    assert sum(line in before for line in lines) > 50
+    after = str(sent_through("no-content.yaml", tmp_path))
+    assert [line for line in lines if line in after] == []
+
+
+@pytest.mark.parametrize("context", ["span", "spanevent", "log"])
+def test_all_attributes_with_content_are_known(context: str) -> None:
+    """What `capture_content=False` takes out is taken out by no-content.yaml; counts, names and ids are not."""
+    text = (FOLDER / "no-content.yaml").read_text().replace("$$", "$")
+    patterns = re.findall(rf'delete_matching_keys\({context}\.attributes, "(.*)"\)', text)
+    carrying = {*CONTENT_EXTRAS, *(f"{prefix}0.content" for prefix in CONTENT_PREFIXES)} - LEFT
+    assert [name for name in sorted(carrying) if not any(re.search(pattern, name) for pattern in patterns)] == []
+    kept = {*NO_CONTENT, "gen_ai.usage.input_tokens", "llm.token_count.prompt", "gen_ai.tool.name", "session.id"}
+    kept |= {"llm.request.type", "llm.usage.total_tokens", "llm.model_name", "traceloop.entity.name", "ai.model.id"}
+    assert [name for name in sorted(kept) if any(re.search(pattern, name) for pattern in patterns)] == []
+
+
+# -- files
+
+
+def test_an_archive_is_stored_later_once(tmp_path: Path, databases: tuple[str, str]) -> None:
+    """What archive.yaml wrote is imported, by name and again: the rows are those of the telemetry itself."""
+    collector = Collector("archive.yaml", tmp_path, ARCHIVE=str(tmp_path / "archive"))
+    application = Application(collector.url, TOKEN)
+    with running(collector), application.instrumented():
+        application.visit("trip-1")
+        application.visit("trip-2")
+        told = application.told()
+    wanted = delivered(databases[1], [signal for signal in told if is_wanted(signal)])
+    files = [str(tmp_path / "archive" / name) for name in ("traces.jsonl", "logs.jsonl")]
+    for _ in range(2):
+        assert main(["import", "--db-uri", databases[0], *files]) == 0
+        assert rows(databases[0]) == wanted
