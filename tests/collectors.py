@@ -169,6 +169,24 @@ class Collector(Process):
         return answers(f"http://127.0.0.1:{self._health}/")
 
 
+class Broker(Process):
+    """A Kafka broker with these topics, which remembers nothing when it ends; `LLM_SQL_KAFKA` names its program."""
+
+    def __init__(self, directory: Path, *topics: str) -> None:
+        super().__init__(directory, "broker.log")
+        found = os.environ.get("LLM_SQL_KAFKA")
+        if found is None:
+            assert not os.environ.get("LLM_SQL_REQUIRE_COLLECTOR"), "LLM_SQL_KAFKA is to name a broker here"
+            pytest.skip("no Kafka broker here: let .ci/collector build tests/kafka_broker, and set LLM_SQL_KAFKA")
+        self._program, self._topics = found, topics
+
+    def command(self) -> list[str]:
+        return [self._program, str(self.port), *self._topics]
+
+    def ready(self) -> bool:
+        return "listening" in self.log()
+
+
 class Receiver(Process):
     """`otel-llm-sql serve` with a database.
 

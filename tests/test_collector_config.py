@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 from collector_client import Application, is_wanted, key
-from collectors import FOLDER, TOKEN, Backend, Collector, Receiver, post, program, running, wait_until
+from collectors import FOLDER, TOKEN, Backend, Broker, Collector, Receiver, post, program, running, wait_until
 from databases import KINDS, Missing
 from recordings import ALL, load, truth
 from recordings import FOLDER as CORPUS
@@ -456,3 +456,31 @@ def test_an_archive_is_stored_later_once(tmp_path: Path, databases: tuple[str, s
     for _ in range(2):
         assert main(["import", "--db-uri", databases[0], *files]) == 0
         assert rows(databases[0]) == wanted
+
+
+# -- Kafka
+
+
+def test_kafka_keeps_what_is_not_stored_yet(tmp_path: Path, server: Any) -> None:
+    """Through two topics: while the database is down and the consumer is killed nothing is lost, and nothing doubled."""
+    databases = server.new_database(), server.new_database()
+    broker = Broker(tmp_path, "llm_sql_spans", "llm_sql_logs")
+    receiver = Receiver(tmp_path, databases[0])
+    consuming = tmp_path / "consumer"
+    consuming.mkdir()
+    variables = {"KAFKA_BROKER": f"127.0.0.1:{broker.port}", "LLM_SQL_ENDPOINT": receiver.url}
+    producer = Collector("kafka-producer.yaml", tmp_path, **variables)
+    consumer = Collector("kafka-consumer.yaml", consuming, **variables)
+    application = Application(producer.url, TOKEN)
+    with Backend() as none, running(broker, receiver, producer, consumer), application.instrumented():
+        place = Place(consumer, receiver, none, application, *databases)
+        application.visit("before")
+        place.require_everything()
+        server.kill()
+        application.visit("while the database is down")
+        wait_until(lambda: "Retry" in consumer.log() or "retry" in consumer.log(), "the consumer has tried")
+        consumer.end(signal.SIGKILL)
+        consumer.start()
+        server.start()
+        application.visit("after")
+        place.require_everything()
