@@ -34,6 +34,10 @@ class RejectedRowsError(StoreError):
     """The database refuses these rows whatever the weather: they are to be isolated, not retried."""
 
 
+class ReceiverError(LlmSqlError):
+    """The receiver cannot serve: what is in the way, and what to do."""
+
+
 class QueryError(LlmSqlError):
     """A question could not be answered."""
 

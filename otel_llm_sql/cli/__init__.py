@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from otel_llm_sql.cli import demo, failures, import_files, migrate, sql, status
+from otel_llm_sql.cli import demo, failures, import_files, migrate, serve, sql, status
 
 COMMANDS = {
     "demo": demo,
@@ -23,8 +23,12 @@ COMMANDS = {
     "sql": sql,
     "import": import_files,
     "migrate": migrate,
+    "serve": serve,
 }
-"""A command is a module with `SUMMARY`, `add_arguments(parser)` and `run(arguments) -> exit code`."""
+"""A command is a module with `SUMMARY`, `add_arguments(parser)` and `run(arguments) -> exit code`.
+
+One that ends by itself on a signal says `HEARS_SIGNALS = True` and runs in the main thread, where Python delivers them.
+"""
 
 INTERRUPTED = 130
 
@@ -42,23 +46,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 ok, 1 failure, 2 usage, 3 database not reachable, 4 schema out of date. On Ctrl-C the process
         ends with 130.
     """
-    codes: list[int] = []
-    # Python hears Ctrl-C in the main thread, and not while a driver waits in C: so the work is done in another one.
-    work = threading.Thread(target=lambda: codes.append(_guarded(argv)), daemon=True)
-    work.start()
     try:
-        while work.is_alive():
-            work.join(_LISTEN_SECONDS)
+        arguments = _parser().parse_args(argv)
+    except SystemExit as ended:  # --help, --version, words that are none of ours
+        return ended.code if isinstance(ended.code, int) else 0
+    try:
+        if getattr(COMMANDS[arguments.command], "HEARS_SIGNALS", False):
+            return _guarded(arguments)
+        return _run_interruptibly(arguments)
     except KeyboardInterrupt:
         os._exit(INTERRUPTED)  # nothing else ends a thread that waits in C
+
+
+def _run_interruptibly(arguments: argparse.Namespace) -> int:
+    codes: list[int] = []
+    # Python hears Ctrl-C in the main thread, and not while a driver waits in C: so the work is done in another one.
+    work = threading.Thread(target=lambda: codes.append(_guarded(arguments)), daemon=True)
+    work.start()
+    while work.is_alive():
+        work.join(_LISTEN_SECONDS)
     return codes[0]
 
 
-def _guarded(argv: Sequence[str] | None) -> int:
+def _guarded(arguments: argparse.Namespace) -> int:
     try:
-        return _run(argv)
-    except SystemExit as parsed:
-        return parsed.code if isinstance(parsed.code, int) else 0
+        code: int = COMMANDS[arguments.command].run(arguments)
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -68,13 +82,6 @@ def _guarded(argv: Sequence[str] | None) -> int:
             traceback.print_exception(error)
         print(f"otel-llm-sql: {failures.line(error)}", file=sys.stderr)
         return failures.exit_code(error)
-
-
-def _run(argv: Sequence[str] | None) -> int:
-    arguments = _parser().parse_args(argv)
-    code: int = COMMANDS[arguments.command].run(arguments)
-    sys.stdout.flush()
-    return code
 
 
 class _Parser(argparse.ArgumentParser):
