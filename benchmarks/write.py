@@ -29,7 +29,7 @@ from otel_llm_sql.exporter import LlmSqlSpanExporter
 from otel_llm_sql.rows import TABLES
 from otel_llm_sql.schema import versions
 from otel_llm_sql.store.engines import create_engine
-from otel_llm_sql.store.inserts import copy_texts, insert_statement
+from otel_llm_sql.store.inserts import copy_statement, copy_texts, insert_statement
 from otel_llm_sql.store.statements import PLAIN
 
 BATCH = 512
@@ -65,7 +65,7 @@ def copy(connection: sa.Connection, table: str, columns: tuple[str, ...], rows: 
     """COPY of the whole table, which is put into words as the exporter does it."""
     text = io.StringIO("".join(copy_texts((), rows)))
     with closing(connection.connection.cursor()) as cursor:
-        cursor.copy_expert(f"COPY {table} ({', '.join(columns)}) FROM STDIN", text)
+        cursor.copy_expert(copy_statement(table, columns), text)
 
 
 BULK = {"sqlite": executemany, "postgresql": copy, "mysql": executemany}
@@ -105,10 +105,10 @@ def measure(name: str, new_database: Callable[[], str], operations: int, runs: i
     """Both loads on one kind of database."""
     for history in (False, True):
         load = spans(operations, history=history)
-        gc.collect()
-        gc.freeze()  # an application does not keep its spans: the collector shall not walk over ours again and again
         figures = []
         for _ in range(runs):
+            gc.collect()
+            gc.freeze()  # an application does not keep its spans: the collector shall not walk over ours all the time
             url = new_database()
             ours = exporter(url, load)
             bound = limit(new_database(), stored(url))

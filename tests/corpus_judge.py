@@ -117,7 +117,7 @@ class Judge:
                 yield self._verdict(0, f"sum {kind}", result, sum(told), found)
 
     def _context(self) -> Iterator[Verdict]:
-        context, rows = self._expected["context"] or {}, self.loaded.rows
+        context, rows = self._expected["context"] or {}, self._of_the_conversation()
         keys = sorted({str(row.session["session_key"]) for row in rows})
         if context.get("session_id") is None and rows:  # an id that an instrumentation invents names no session
             yield self._verdict(0, "no_session", verdict_of(keys == ["None"]), None, keys)
@@ -130,6 +130,11 @@ class Judge:
         stored = [json.loads(row.session["metadata"] or "{}") for row in rows]
         for key, value in (context.get("metadata") or {}).items():
             yield from self._context_fact(f"metadata.{key}", any(held.get(key) == value for held in stored), stored[:1])
+
+    def _of_the_conversation(self) -> list[Row]:
+        """The rows in the traces of calls: an agent that was made before, in a trace of its own, is not part of it."""
+        traces = {row.operation["trace_id"] for row in self._rows}
+        return [row for row in self.loaded.rows if not traces or row.operation["trace_id"] in traces]
 
     def _context_fact(self, key: str, right: object, found: Any) -> Iterator[Verdict]:
         context = self._expected["context"] or {}

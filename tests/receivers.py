@@ -1,7 +1,8 @@
-"""Real receivers for the tests: uvicorn on a loopback port, in a thread or in a process of its own; requests for them."""
+"""Real receivers for the tests: uvicorn on a loopback port, in a thread or in a process of its own; their requests."""
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import itertools
 import os
@@ -75,23 +76,29 @@ class Receiver:
 
 @contextmanager
 def receiver(url: str, *, mounted: Callable[[Any], Any] = lambda app: app, **settings: Any) -> Iterator[Receiver]:
-    """A receiver in a thread, over a database; `settings` are those of `load_receiver`, and `timeout` of the database."""
-    database = load(url=url, timeout=settings.pop("timeout", 10), spool="off")
+    """A receiver in a thread, over a database; `settings` are those of `load_receiver`."""
+    database = load(url=url, spool="off")
     reception = Reception(database, load_receiver(**settings))
+    try:
+        with serving(mounted(create_app(reception))) as running:
+            yield Receiver(running.port, reception)
+    finally:
+        asyncio.run(reception.close(10))
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[Receiver]:
+    """An ASGI application, served by uvicorn in a thread."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(mounted(create_app(reception)), log_level="warning", lifespan="on")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     until(lambda: server.started)
     try:
-        yield Receiver(listening.getsockname()[1], reception)
+        yield Receiver(listening.getsockname()[1])
     finally:
         server.should_exit = True
         thread.join(60)
-        reception.groups.close(10)
-        reception._pipeline.close()
-        reception._probe.close()
         assert not thread.is_alive()
 
 
@@ -186,11 +193,15 @@ def logs(message: str = "hello") -> Any:
     """A request with one content event."""
     number = next(_numbers)
     request = ExportLogsServiceRequest()
-    record = request.resource_logs.add().scope_logs.add().log_records.add(
-        time_unix_nano=1_700_000_000_000_000_000,
-        trace_id=number.to_bytes(16, "big"),
-        span_id=number.to_bytes(8, "big"),
-        event_name="gen_ai.client.inference.operation.details",
+    record = (
+        request.resource_logs.add()
+        .scope_logs.add()
+        .log_records.add(
+            time_unix_nano=1_700_000_000_000_000_000,
+            trace_id=number.to_bytes(16, "big"),
+            span_id=number.to_bytes(8, "big"),
+            event_name="gen_ai.client.inference.operation.details",
+        )
     )
     for key, value in {
         **_chat(),

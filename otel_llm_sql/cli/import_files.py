@@ -35,6 +35,9 @@ _TOGETHER = 8 * 1024 * 1024
 _FAULTS_SHOWN = 10
 """Of each file: who gave the wrong file is not to be told a million times."""
 
+_PATIENCE = 60.0
+"""Seconds that a busy database is given: no application waits for us, and giving up means to begin again."""
+
 _STDIN = "-"
 
 
@@ -71,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     _require_database(settings)
     from otel_llm_sql.pipeline import Pipeline
 
-    pipeline = Pipeline(settings)
+    pipeline = Pipeline(replace(settings, timeout=max(settings.timeout, _PATIENCE)))
     try:
         imported = [_import(name, pipeline) for name in arguments.files]
     finally:

@@ -13,16 +13,16 @@ from otel_llm_sql.intake.byte_stream import LARGEST, ByteStream
 _MARK = b"\xef\xbb\xbf"
 """The byte order mark, which some editors write."""
 
-_REQUEST = re.compile(rb'\{\s*"resource')
+_REQUEST = re.compile(rb'\{\s*"resource(?:Spans|Logs|Metrics|_spans|_logs|_metrics)"')
 
 
 def looks_like_json(head: bytes) -> bool:
-    """Whether a file that begins so holds JSON.
+    """Whether a file that begins so holds JSON, or nothing at all.
 
     A protobuf request begins with a newline, and `{` may come next as its length: then a letter in quotes cannot.
     """
     text = head.removeprefix(_MARK)
-    if text.startswith(b"{") or re.match(rb'\s*\{\s*(?:"[A-Za-z]|\})', text):
+    if not text.strip() or text.startswith(b"{") or re.match(rb'\s*\{\s*(?:"[A-Za-z]|\})', text):
         return True
     return re.search(rb"[\r\n](?:%s)" % _REQUEST.pattern, text) is not None
 
@@ -72,4 +72,4 @@ def _ends(line: bytes, *, alone: bool) -> bool:
 
 
 def _whole(held: bytearray) -> bytes | None:
-    return bytes(held) if len(held) <= LARGEST else None
+    return bytes(held.rstrip()) if len(held) <= LARGEST else None

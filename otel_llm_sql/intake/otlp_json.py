@@ -7,39 +7,36 @@ wrong type counts as absent, so that it costs neither its span nor the neighbour
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
 
 from otel_llm_sql.errors import LlmSqlError
-from otel_llm_sql.intake.signal import EMPTY, STATUS, Signal, SpanEvent, Status, event_name
-
-_DEEPEST = 64
-"""Levels of a value inside of values; protobuf's parser gives up at 50 and with it the whole request."""
-
-_TOO_DEEP = f"(nested deeper than {_DEEPEST} levels)"
+from otel_llm_sql.intake.json_fields import (
+    attributes_of,
+    integer,
+    list_of,
+    object_of,
+    snake,
+    text_of,
+    unsigned,
+    value_of,
+)
+from otel_llm_sql.intake.signal import STATUS, Signal, SpanEvent, Status, event_name
 
 _TRACE_ID, _SPAN_ID = 32, 16
 """Hex digits."""
 
 _HEX = re.compile("[0-9a-fA-F]+")
 
-_UNSIGNED = range(2**64)
-_SIGNED = range(-(2**63), 2**63)
-
 _STATUS_NAMES: dict[str, Status] = {"STATUS_CODE_OK": "ok", "STATUS_CODE_ERROR": "error"}
 
 
-def _snake(camel: str) -> str:
-    return re.sub("[A-Z]", lambda letter: f"_{letter.group().lower()}", camel)
-
-
 _SNAKE = {
-    camel: _snake(camel)
+    camel: snake(camel)
     for camel in (
         "resourceSpans resourceLogs resourceMetrics scopeSpans scopeLogs scopeMetrics logRecords traceId spanId"
         " parentSpanId startTimeUnixNano endTimeUnixNano timeUnixNano observedTimeUnixNano eventName"
@@ -85,7 +82,7 @@ def document(payload: bytes) -> Mapping[str, Any]:
 def _lenient(payload: bytes, error: orjson.JSONDecodeError) -> Any:
     """What orjson refuses and exporters write: half an emoji (JavaScript cuts texts so), and a bare NaN (Python)."""
     try:
-        return json.loads(payload)
+        return json.loads(payload.decode())  # of bytes it would guess the encoding
     except UnicodeDecodeError as wrong:
         raise LlmSqlError(f"no UTF-8 at byte {wrong.start}") from None
     except (ValueError, RecursionError):
@@ -132,9 +129,9 @@ _Found = tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
 def _walk(request: Mapping[str, Any], entries: str, scopes: str, items: str) -> Iterator[_Found]:
     """Every item with the attributes of its resource, and its scope."""
     for place, entry in _objects(request, entries, "the request"):
-        resource = _attributes(_object(entry.get("resource")).get("attributes"))
+        resource = attributes_of(object_of(entry.get("resource")).get("attributes"))
         for inner, scope in _objects(entry, scopes, place):
-            told = _object(scope.get("scope"))
+            told = object_of(scope.get("scope"))
             for _, item in _objects(scope, items, inner):
                 yield item, resource, told
 
@@ -158,37 +155,37 @@ def _field(owner: Mapping[str, Any], name: str) -> Any:
 
 
 def _span(span: Mapping[str, Any], resource: Mapping[str, Any], scope: Mapping[str, Any]) -> Signal:
-    status = _object(span.get("status"))
+    status = object_of(span.get("status"))
     return Signal(
         kind="span",
         trace_id=_id(_field(span, "traceId"), _TRACE_ID),
         span_id=_id(_field(span, "spanId"), _SPAN_ID),
         parent_span_id=_id(_field(span, "parentSpanId"), _SPAN_ID) or None,
-        name=_text(span.get("name")),
-        start_ns=_unsigned(_field(span, "startTimeUnixNano")),
-        end_ns=_unsigned(_field(span, "endTimeUnixNano")),
-        attributes=_attributes(span.get("attributes")),
+        name=text_of(span.get("name")),
+        start_ns=unsigned(_field(span, "startTimeUnixNano")),
+        end_ns=unsigned(_field(span, "endTimeUnixNano")),
+        attributes=attributes_of(span.get("attributes")),
         resource=resource,
-        scope_name=_text(scope.get("name")) or None,
-        scope_version=_text(scope.get("version")) or None,
+        scope_name=text_of(scope.get("name")) or None,
+        scope_version=text_of(scope.get("version")) or None,
         status=_status(status.get("code")),
-        status_message=_text(status.get("message")) or None,
-        events=tuple(map(_event, _list(span.get("events")))),
-        dropped_attributes=_unsigned(_field(span, "droppedAttributesCount")),
-        dropped_events=_unsigned(_field(span, "droppedEventsCount")),
+        status_message=text_of(status.get("message")) or None,
+        events=tuple(map(_event, list_of(span.get("events")))),
+        dropped_attributes=unsigned(_field(span, "droppedAttributesCount")),
+        dropped_events=unsigned(_field(span, "droppedEventsCount")),
     )
 
 
 def _event(event: Any) -> SpanEvent:
-    told = _object(event)
+    told = object_of(event)
     return SpanEvent(
-        _text(told.get("name")), _unsigned(_field(told, "timeUnixNano")), _attributes(told.get("attributes"))
+        text_of(told.get("name")), unsigned(_field(told, "timeUnixNano")), attributes_of(told.get("attributes"))
     )
 
 
 def _log(record: Mapping[str, Any], resource: Mapping[str, Any], scope: Mapping[str, Any]) -> Signal:
-    attributes = _attributes(record.get("attributes"))
-    time_ns = _unsigned(_field(record, "timeUnixNano")) or _unsigned(_field(record, "observedTimeUnixNano"))
+    attributes = attributes_of(record.get("attributes"))
+    time_ns = unsigned(_field(record, "timeUnixNano")) or unsigned(_field(record, "observedTimeUnixNano"))
     return Signal(
         kind="log",
         trace_id=_id(_field(record, "traceId"), _TRACE_ID),
@@ -199,23 +196,11 @@ def _log(record: Mapping[str, Any], resource: Mapping[str, Any], scope: Mapping[
         end_ns=time_ns,
         attributes=attributes,
         resource=resource,
-        scope_name=_text(scope.get("name")) or None,
-        scope_version=_text(scope.get("version")) or None,
-        body=_value(record.get("body")),
-        dropped_attributes=_unsigned(_field(record, "droppedAttributesCount")),
+        scope_name=text_of(scope.get("name")) or None,
+        scope_version=text_of(scope.get("version")) or None,
+        body=value_of(record.get("body")),
+        dropped_attributes=unsigned(_field(record, "droppedAttributesCount")),
     )
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else EMPTY
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _id(value: Any, digits: int) -> str:
@@ -228,90 +213,5 @@ def _id(value: Any, digits: int) -> str:
 def _status(code: Any) -> Status:
     if isinstance(code, str) and code in _STATUS_NAMES:
         return _STATUS_NAMES[code]
-    number = _integer(code)
+    number = integer(code)
     return "unset" if number is None else STATUS.get(number, "unset")
-
-
-def _unsigned(value: Any) -> int:
-    number = _integer(value)
-    return number if number is not None and number in _UNSIGNED else 0
-
-
-def _integer(value: Any) -> int | None:
-    """A whole number, written as number, as text, or with an exponent (all of which proto3's JSON allows)."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    try:
-        return int(value) if isinstance(value, str) else _whole(value)
-    except ValueError:
-        return _whole(_float(value))
-
-
-def _whole(value: Any) -> int | None:
-    return int(value) if isinstance(value, float) and value.is_integer() else None
-
-
-def _signed(value: Any) -> int | None:
-    number = _integer(value)
-    return number if number is not None and number in _SIGNED else None
-
-
-def _float(value: Any) -> float | None:
-    """A number, or the text of one: `NaN`, `Infinity` and `-Infinity` have no other form."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _bytes(value: Any) -> bytes | None:
-    """Base64, also in the alphabet of URLs and without padding."""
-    try:
-        plain = value.translate(_STANDARD_ALPHABET).rstrip("=")
-        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except (AttributeError, ValueError):
-        return None
-
-
-_STANDARD_ALPHABET = str.maketrans("-_", "+/")
-
-
-def _attributes(pairs: Any, depth: int = 1) -> dict[str, Any]:
-    return {_text(pair.get("key")): _value(pair.get("value"), depth) for pair in _list(pairs) if isinstance(pair, dict)}
-
-
-def _value(value: Any, depth: int = 1) -> Any:
-    """What an AnyValue holds; None where it holds nothing, or nothing that can be read."""
-    for kind, held in _object(value).items():
-        if held is not None and kind in _SCALARS:
-            return _SCALARS[kind](held)
-        if held is not None and kind in _CONTAINERS:
-            return _TOO_DEEP if depth >= _DEEPEST else _CONTAINERS[kind](_object(held).get("values"), depth + 1)
-    return None
-
-
-def _array(values: Any, depth: int) -> list[Any]:
-    return [_value(item, depth) for item in _list(values)]
-
-
-_Readers = dict[str, Callable[..., Any]]
-
-
-def _by_both_names(readers: _Readers) -> _Readers:
-    return readers | {_snake(kind): read for kind, read in readers.items()}
-
-
-_SCALARS = _by_both_names(
-    {
-        "stringValue": lambda held: held if isinstance(held, str) else None,
-        "boolValue": lambda held: held if isinstance(held, bool) else None,
-        "intValue": _signed,
-        "doubleValue": _float,
-        "bytesValue": _bytes,
-    }
-)
-_CONTAINERS = _by_both_names({"arrayValue": _array, "kvlistValue": _attributes})

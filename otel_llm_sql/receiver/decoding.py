@@ -34,13 +34,12 @@ def share_of(kind: Kind, body: bytes, encoding: Encoding, read: Callable[[Sequen
         if kind == "metrics":
             count = _count_metrics(body, encoding)
             return Share(received=count, ignored=count)
-        signals = _signals(kind, body, encoding)
+        return read(_signals(kind, body, encoding))
     except LlmSqlError as error:
         raise RefusedError("invalid", str(error)) from error
     except Exception as error:
         notices.warn("llm_sql receiver: a request could not be decoded", error)
         raise RefusedError("invalid", f"the request could not be decoded ({type(error).__name__})") from error
-    return read(signals)
 
 
 def answer_of(kind: Kind, share: Share) -> Answer:

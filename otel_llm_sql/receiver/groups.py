@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -112,8 +113,7 @@ class Groups:
     def _reserve(self, size: int) -> None:
         if self._closed:
             raise RefusedError("unavailable", "the receiver is shutting down", retry_after=1.0)
-        # Whatever is taken at all fits into an empty queue.
-        if self._used and self._used + size > self._settings.queue_bytes:
+        if self._used + size > self._settings.queue_bytes:
             raise RefusedError("unavailable", "too much waits for the database", retry_after=1.0)
         self._used += size
         self._meters.queued(self._used)
@@ -226,7 +226,7 @@ class Groups:
             self._release(sum(request.size for request, _ in outcomes))
         for loop in {request.loop for request, _ in outcomes}:
             told = [(request.future, outcome) for request, outcome in outcomes if request.loop is loop]
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(partial(_tell, told))
 
 

@@ -129,32 +129,37 @@ class _Door:
             body = await held.read(request)
             if coding in IDENTITY:
                 return body
-            limit = self._reception.settings.inflated_bytes
+            limit = self._reception.settings.largest_inflated
             if len(body) <= _INLINE:
-                return inflate(body, coding, limit)
-            return await run_in_threadpool(inflate, body, coding, limit)
+                return inflate(body, coding, limit, held.grow)
+            return await run_in_threadpool(inflate, body, coding, limit, held.grow)
         finally:
             held.release()
 
 
 class _Held:
-    """The bytes of a body while it is read: they count as waiting, so that slow senders cannot fill the memory."""
+    """The bytes of a body while it is read and inflated: they count as waiting, so that nobody can fill the memory."""
 
     def __init__(self, reception: Reception) -> None:
-        self._groups, self._limit = reception.groups, reception.settings.body_bytes
+        self._groups, self._limit = reception.groups, reception.settings.largest_body
         self._size = 0
+
+    def grow(self, size: int) -> None:
+        self._groups.reserve(size)
+        self._size += size
 
     async def read(self, request: Request) -> bytes:
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > self._limit:
             raise self._too_large()
         pieces: list[bytes] = []
+        read = 0
         try:
             async for piece in request.stream():
-                self._groups.reserve(len(piece))
-                self._size += len(piece)
-                if self._size > self._limit:
+                read += len(piece)
+                if read > self._limit:
                     raise self._too_large()
+                self.grow(len(piece))
                 pieces.append(piece)
         except ClientDisconnect:
             raise RefusedError("invalid", "the connection ended before the body did") from None

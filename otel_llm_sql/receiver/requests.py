@@ -52,7 +52,7 @@ class Reception:
 
         Raises:
             RefusedError: nothing of it is known to be stored: `invalid` where the body is no such request, `too_large`
-                over `inflated_bytes`, `unavailable` where it is worth sending again.
+                over `inflated_bytes` or `queue_bytes`, `unavailable` where it is worth sending again.
         """
         try:
             return await self._take(kind, body, encoding)
@@ -61,8 +61,8 @@ class Reception:
             raise
 
     async def _take(self, kind: Kind, body: bytes, encoding: Encoding) -> Answer:
-        if len(body) > self.settings.inflated_bytes:
-            raise RefusedError("too_large", f"the request is larger than {self.settings.inflated_bytes} bytes")
+        if len(body) > self.settings.largest_inflated:
+            raise RefusedError("too_large", f"the request is larger than {self.settings.largest_inflated} bytes")
         patience = self.settings.answer_seconds
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()

@@ -75,6 +75,16 @@ class ReceiverSettings:
     cors_headers: tuple[str, ...] = ()
     cors_max_age: int = 7200
 
+    @property
+    def largest_body(self) -> int:
+        """Bytes that a request may have on the wire: what never fits into the queue is not told to come again."""
+        return min(self.body_bytes, self.queue_bytes)
+
+    @property
+    def largest_inflated(self) -> int:
+        """Bytes that a request may have after decompression."""
+        return min(self.inflated_bytes, self.queue_bytes)
+
     def __repr__(self) -> str:
         shown = ((name, "***" if name == "tokens" and self.tokens else getattr(self, name)) for name in self.__slots__)
         return f"ReceiverSettings({', '.join(f'{name}={value!r}' for name, value in shown)})"

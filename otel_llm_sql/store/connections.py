@@ -88,6 +88,9 @@ def _postgresql(purpose: Purpose) -> tuple[str, ...]:
         # A lock is waited for half as long as a statement may take, so that the reason is known; a writer that was
         # frozen in the middle of a transaction does not hold its locks for ever.
         settings["lock_timeout"] = f"{_milliseconds(purpose.timeout / 2)}ms"
+        # A writer asks for keys alone. Of tables that nobody has analysed PostgreSQL thinks that they are small, and
+        # reads them whole for a batch of keys.
+        settings["enable_seqscan"] = "off"
         settings["idle_in_transaction_session_timeout"] = f"{_milliseconds(purpose.timeout * 3)}ms"
     if purpose.schema is not None:
         settings["search_path"] = quoted(purpose.schema)

@@ -52,11 +52,15 @@ class Questions:
         self.sessions = sa.select(t.sessions).where(isin(t.sessions.c.session_id))
         self.messages = sa.select(t.messages).where(isin(m.message_id))
         self.definitions = sa.select(d.tool_definitions_id, d.definitions).where(isin(d.tool_definitions_id))
-        self.calls = sa.select(o.operation_id).where(isin(o.response_id), _under_way())
+        # Not by the index on timestamps, of which PostgreSQL thinks that it finds few: it would read a quarter of an
+        # hour of operations for each batch. What stands in a function is not looked for in an index.
+        begun = sa.func.coalesce(o.timestamp, o.timestamp)
+        self.calls = sa.select(o.operation_id).where(isin(o.response_id), _under_way(begun))
         self.unlinked = (
             sa.select(o.operation_id)
             .join_from(t.operations, t.spans, t.spans.c.operation_id == o.operation_id)
-            .where(_under_way(), o.parent_span_id.is_(None), t.spans.c.scope_name.contains(sa.bindparam("library")))
+            .where(_under_way(o.timestamp), o.parent_span_id.is_(None))
+            .where(t.spans.c.scope_name.contains(sa.bindparam("library")))
         )
         self.owners = (
             sa.select(m.message_id, m.operation_id, m.timestamp, o.operation_type, m.tool_name)
@@ -71,14 +75,14 @@ class Questions:
         self.carriers = _carriers().where(isin(o.session_id))
 
 
-def _under_way() -> sa.ColumnElement[bool]:
+def _under_way(begun: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:
     """Whether an operation was under way: begun before `until`, after `lasting`, or after `longest` if it lasted."""
     c = t.operations.c
     until, lasting, longest = (sa.bindparam(name, type_=c.timestamp.type) for name in ("until", "lasting", "longest"))
     # Whoever answers every call with one constant id (test servers, caches) makes this a flood: of what started
     # earlier, only a call that lasted may still have been under way.
     lasted = c.latency_ms >= _LASTING // MILLISECOND
-    return sa.and_(c.timestamp.between(longest, until), sa.or_(c.timestamp >= lasting, lasted))
+    return sa.and_(begun.between(longest, until), sa.or_(begun >= lasting, lasted))
 
 
 def _carriers() -> sa.Select[Any]:
