@@ -34,17 +34,18 @@ class Application:
     Args:
         address: where its telemetry goes, OTLP/HTTP without the path.
         token: what it shows there.
+        authority: path of the certificate that the address is known by, for TLS.
     """
 
-    def __init__(self, address: str, token: str) -> None:
-        headers = {"Authorization": f"Bearer {token}"}
+    def __init__(self, address: str, token: str, authority: str | None = None) -> None:
+        shown: Any = {"headers": {"Authorization": f"Bearer {token}"}, "certificate_file": authority}
         resource = Resource.create({"service.name": "shop"})
         self._spans, self._records = InMemorySpanExporter(), InMemoryLogRecordExporter()
         self._tracing = TracerProvider(resource=resource)
         self._logging = LoggerProvider(resource=resource)
-        for exporter in (self._spans, OTLPSpanExporter(f"{address}/v1/traces", headers=headers)):
+        for exporter in (self._spans, OTLPSpanExporter(f"{address}/v1/traces", **shown)):
             self._tracing.add_span_processor(SimpleSpanProcessor(exporter))
-        for keeper in (self._records, OTLPLogExporter(f"{address}/v1/logs", headers=headers)):
+        for keeper in (self._records, OTLPLogExporter(f"{address}/v1/logs", **shown)):
             self._logging.add_log_record_processor(SimpleLogRecordProcessor(keeper))
         self._client: Any = None
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from databases import _dying_with_us
@@ -135,20 +135,21 @@ class Collector(Process):
     """A Collector with a file of ours.
 
     Args:
-        file: name of the file.
+        file: name of the file; further ones, after spaces, are laid over it.
         directory: where its queue is.
         environment: the variables that the file asks for.
     """
 
     def __init__(self, file: str, directory: Path, **environment: str) -> None:
         super().__init__(directory, "collector.log")
-        self._program, self._files = program(file), [file]
+        self._program, self._files = program(file), file.split()
         self._health, self._grpc = quiet_port(), quiet_port()
         self._environment = environment
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "https" if "COLLECTOR_TLS_CERT" in self._environment else "http"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
         files = [f"--config={FOLDER / file}" for file in self._files]
@@ -204,8 +205,8 @@ class Receiver(Process):
         return f"http://127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
-        listening = ("--host=127.0.0.1", f"--port={self.port}")
-        return [sys.executable, "-m", "uvicorn", "--factory", "otel_llm_sql.receiver.http:create_app", *listening]
+        program = Path(sys.executable).with_name("otel-llm-sql")
+        return [str(program), "serve", "--http", f"127.0.0.1:{self.port}", "--grpc", "off"]
 
     def environment(self) -> dict[str, str]:
         return {"OTEL_EXPORTER_LLM_SQL_URL": self._database}
@@ -244,7 +245,7 @@ class Backend:
         """The spans and log records that arrived, as often as they did."""
         return [found for path, body in list(self.requests) if path in READ for found in READ[path](body)]
 
-    def __enter__(self) -> Backend:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

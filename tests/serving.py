@@ -95,7 +95,12 @@ def serve(url: str, *options: str, **rest: str) -> Iterator[Serving]:
 def ran(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command where it is expected to end by itself."""
     return subprocess.run(
-        [COMMAND, "serve", *words], check=False, capture_output=True, text=True, timeout=120, env=os.environ | environment
+        [COMMAND, "serve", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | environment,
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import trustme
 import yaml
 from collector_client import Application, is_wanted, key
 from collectors import FOLDER, TOKEN, Backend, Broker, Collector, Receiver, post, program, running, wait_until
@@ -179,9 +180,7 @@ def rows(url: str) -> Rows:
     engine = create_engine(url, role="read")
     try:
         with engine.connect() as connection:
-            return {
-                name: sorted(map(repr, connection.execute(sa.select(metadata.tables[name])))) for name in TABLES
-            }
+            return {name: sorted(map(repr, connection.execute(sa.select(metadata.tables[name])))) for name in TABLES}
     except sa.exc.DBAPIError:
         return {}
     finally:
@@ -236,7 +235,7 @@ def placed(file: str, directory: Path, databases: tuple[str, str], **environment
     with Backend() as backend:
         addresses = {"LLM_SQL_ENDPOINT": receiver.url, "BACKEND_ENDPOINT": backend.url}
         collector = Collector(file, directory, **addresses, **environment)
-        application = Application(collector.url, TOKEN)
+        application = Application(collector.url, TOKEN, environment.get("AUTHORITY"))
         with running(receiver, collector), application.instrumented():
             yield Place(collector, receiver, backend, application, *databases)
 
@@ -277,7 +276,8 @@ def server() -> Iterator[Any]:
     try:
         own = KINDS["postgresql"]()
     except Missing as missing:
-        assert not os.environ.get("LLM_SQL_REQUIRE_DATABASES"), missing
+        if os.environ.get("LLM_SQL_REQUIRE_DATABASES"):
+            raise
         pytest.skip(f"postgresql is not installed here: {missing}")
     yield own
     own.close()
@@ -307,13 +307,33 @@ def test_nothing_is_lost_or_doubled_whatever_dies(file: str, tmp_path: Path, ser
         place.require_everything()
 
 
+def test_the_gateway_speaks_tls(tmp_path: Path, databases: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With certificates laid over it the gateway takes telemetry over TLS, and none that is not encrypted."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # they would win over the exporter's own setting
+        monkeypatch.delenv(name, raising=False)
+    authority = trustme.CA()
+    shown = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    shown.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
+    shown.private_key_pem.write_to_path(tmp_path / "tls.key")
+    paths = {"AUTHORITY": "authority.pem", "COLLECTOR_TLS_CERT": "tls.crt", "COLLECTOR_TLS_KEY": "tls.key"}
+    variables = {name: str(tmp_path / path) for name, path in paths.items()}
+    with placed("gateway.yaml gateway-tls.yaml", tmp_path, databases, **variables) as place:
+        place.application.visit("trip-1")
+        place.require_everything()
+        assert post(f"{place.collector.url.replace('https', 'http')}/v1/traces", b"") == 400
+
+
 def test_who_shows_no_token_is_refused(tmp_path: Path, databases: tuple[str, str]) -> None:
     """The gateway answers 401 to another token than its own, and starts with none at all."""
     with placed("gateway.yaml", tmp_path, databases) as place:
         assert post(f"{place.collector.url}/v1/traces", b"", token="guessed") == 401
         assert post(f"{place.collector.url}/v1/traces", b"") == 200
     refused = subprocess.run(
-        [program("gateway.yaml"), "validate", f"--config={FOLDER / 'gateway.yaml'}"], capture_output=True, check=False, env={}
+        [program("gateway.yaml"), "validate", f"--config={FOLDER / 'gateway.yaml'}"],
+        capture_output=True,
+        check=False,
+        env={},
     )
     assert refused.returncode != 0
     assert b"bearertokenauth" in refused.stderr
@@ -336,7 +356,7 @@ SECRETS = ("ada@example.org", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 0
 
 
 def test_secrets_are_masked(tmp_path: Path, databases: tuple[str, str]) -> None:
-    """No address, card, account or key is stored, wherever the client put it; the rest of the text is, and the counts."""
+    """No address, card, account or key is stored, wherever the client put it; the rest is, and the counts."""
     with placed("redaction.yaml", tmp_path, databases) as place:
         place.application.visit("trip-1", f"My data: {', '.join(SECRETS)}; where is my capital of France?")
         wanted = delivered(place.compared, [signal for signal in place.application.told() if is_wanted(signal)])
@@ -462,7 +482,7 @@ def test_an_archive_is_stored_later_once(tmp_path: Path, databases: tuple[str, s
 
 
 def test_kafka_keeps_what_is_not_stored_yet(tmp_path: Path, server: Any) -> None:
-    """Through two topics: while the database is down and the consumer is killed nothing is lost, and nothing doubled."""
+    """Through two topics: while the database is down and the consumer is killed nothing is lost or doubled."""
     databases = server.new_database(), server.new_database()
     broker = Broker(tmp_path, "llm_sql_spans", "llm_sql_logs")
     receiver = Receiver(tmp_path, databases[0])
