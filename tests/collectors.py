@@ -125,7 +125,12 @@ class Process:
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(how)
-            self._process.wait(_SECONDS)
+            try:
+                self._process.wait(_SECONDS)
+            except subprocess.TimeoutExpired:  # after a test that failed: what cannot be sent may keep it
+                self._process.kill()
+                self._process.wait()
+                raise
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")[-4000:]
