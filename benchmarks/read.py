@@ -101,7 +101,7 @@ def fill(connection: sa.Connection, rows: int) -> None:
         "trace_id": "'0123456789abcdef0123456789abcdef'",
         "span_id": "'0123456789abcdef'",
         "extras": spelled["json"],
-        "message_ids": "'[]'",
+        "message_ids": "NULL",
         "input_messages": "0",
     }
     for table, columns, count in (("llm_sessions", session, rows // 10 + 1), ("llm_operations", operation, rows)):

@@ -90,7 +90,7 @@ def sizes(url: str) -> tuple[int, int]:
         size = {
             name: int(connection.scalar(sa.text(SIZES[kind]), {"name": name}) or 0) for name in (*TABLES, whole.name)
         }
-        ids = int(connection.scalar(sa.text("SELECT SUM(LENGTH(CAST(message_ids AS CHAR))) FROM llm_operations")) or 0)
+        ids = int(connection.scalar(sa.text("SELECT SUM(LENGTH(message_ids)) FROM llm_operations")) or 0)
     engine.dispose()
     theirs = size.pop(whole.name)
     ours = sum(size.values())

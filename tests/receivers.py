@@ -25,10 +25,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otel_llm_sql.receiver.http import create_app
 from otel_llm_sql.receiver.requests import Reception
-from otel_llm_sql.receiver.settings import load_receiver
+from otel_llm_sql.receiver.settings import PREFIX, load_receiver
 from otel_llm_sql.settings import load
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
+
+_PATIENT = {"answer_seconds": 60}
+"""However slow the machine is: a test that wants to see a database fail in time asks for less."""
+
 _numbers = itertools.count(1)
 
 
@@ -66,6 +70,9 @@ class Receiver:
     def post(self, body: bytes | Iterator[bytes], path: str = "/v1/traces", **headers: str) -> Reply:
         return self.ask("POST", path, body, **{"Content_Type": PROTOBUF} | headers)
 
+    def is_ready(self) -> bool:
+        return self.ask("GET", "/readyz").status == 200
+
     def metric(self, name: str, **labels: str) -> float:
         """The value of a metric; 0 where nothing was counted yet."""
         inside = ",".join(f'{key}="{value}"' for key, value in labels.items())
@@ -78,7 +85,7 @@ class Receiver:
 def receiver(url: str, *, mounted: Callable[[Any], Any] = lambda app: app, **settings: Any) -> Iterator[Receiver]:
     """A receiver in a thread, over a database; `settings` are those of `load_receiver`."""
     database = load(url=url, spool="off")
-    reception = Reception(database, load_receiver(**settings))
+    reception = Reception(database, load_receiver(**_PATIENT | settings))
     try:
         with serving(mounted(create_app(reception))) as running:
             yield Receiver(running.port, reception)
@@ -140,7 +147,8 @@ class ReceiverProcess(Receiver):
 def receiver_process(url: str, **environment: str) -> Iterator[ReceiverProcess]:
     """A receiver in a process of its own."""
     running = ReceiverProcess(free_port(), url=url)
-    running.start(**environment)
+    patient = {PREFIX + name.upper(): str(value) for name, value in _PATIENT.items()}
+    running.start(**patient | environment)
     try:
         yield running
     finally:

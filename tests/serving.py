@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import grpc
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
@@ -32,6 +32,11 @@ class Serving(Receiver):
     grpc_port: int = 0
     line: str = ""
     errors: list[str] = field(default_factory=list)
+
+    def listen_to(self, errors: TextIO) -> None:
+        """Read to the end: a process that nobody listens to would wait."""
+        with errors:
+            self.errors.extend(errors)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal; the exit code."""
@@ -59,11 +64,11 @@ def start(url: str, *options: str, http: str = "127.0.0.1:0", grpc: str = "127.0
     )
     assert process.stdout is not None
     serving = Serving(0, process=process)
-    # Both pipes are read to their ends: a process that nobody listens to would wait.
-    threading.Thread(target=lambda: serving.errors.extend(process.stderr or ()), daemon=True).start()
+    threading.Thread(target=serving.listen_to, args=(process.stderr,), daemon=True).start()
     serving.line = process.stdout.readline()
     if not serving.line:
         process.wait(60)
+        process.stdout.close()
         until(lambda: bool(serving.errors), 10)
         raise AssertionError("".join(serving.errors))
     web = re.search(r"https?://[^:]+:(\d+)", serving.line)

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from otel_llm_sql.errors import QueryError
 from otel_llm_sql.schema.tables import metadata
-from otel_llm_sql.schema.types import Json, Timestamp
+from otel_llm_sql.schema.types import Json, References, Timestamp
 
 Kind: TypeAlias = Literal[
     "text", "json", "integer", "float", "boolean", "timestamp", "date", "time", "interval", "binary", "number"
@@ -46,6 +46,8 @@ class Column:
 def _kind_of(column: sa.Column[Any]) -> Kind:
     if isinstance(column.type, Json):
         return "json"
+    if isinstance(column.type, References):
+        return "binary"
     if isinstance(column.type, Timestamp):
         return "timestamp"
     if isinstance(column.type, sa.Integer):

@@ -13,6 +13,7 @@ import polars as pl
 from otel_llm_sql.errors import QueryError
 from otel_llm_sql.query.canonical import LONG_NUMBER, canonical_all
 from otel_llm_sql.query.columns import Column, Kind
+from otel_llm_sql.references import unpacked
 
 TIMESTAMP = pl.Datetime("us", "UTC")
 DTYPES: Mapping[Kind, pl.DataType] = {
@@ -112,16 +113,17 @@ def joined_texts(operations: pl.DataFrame, messages: pl.DataFrame) -> pl.DataFra
     """Replace the columns `message_ids` and `input_messages` by `input_text` and `output_text`.
 
     Args:
-        operations: a row per operation, in order.
+        operations: a row per operation, in order; `message_ids` in hex digits.
         messages: `message_id` and `content`, of all sessions of these operations.
 
     Returns:
         The operations with what went in and what came out: contents in order, a blank line between them; NULL where
         there is none.
     """
-    ids = operations.select(
-        pl.col("message_ids").str.json_decode(pl.List(pl.String())).alias("message_id"), "input_messages"
-    ).with_row_index("row")
+    listed_ids = [unpacked(bytes.fromhex(digits)) if digits else None for digits in operations["message_ids"]]
+    ids = operations.select(pl.Series("message_id", listed_ids, pl.List(pl.String())), "input_messages").with_row_index(
+        "row"
+    )
     listed = (
         ids.explode("message_id")
         .drop_nulls("message_id")

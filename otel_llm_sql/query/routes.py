@@ -18,16 +18,16 @@ from sqlalchemy.util import await_only
 from otel_llm_sql.query.columns import KNOWN, Kind, fetched, of_shape
 from otel_llm_sql.query.frames import frame, from_arrow, from_columns, from_csv
 from otel_llm_sql.query.parameters import plain
-from otel_llm_sql.schema.types import Timestamp, Uuid
+from otel_llm_sql.schema.types import References, Timestamp, Uuid
 
-Columns: TypeAlias = Mapping[str, sa.Column[Any]]
+Columns: TypeAlias = Mapping[str, sa.Column[Any] | sa.Label[Any]]
 Statement: TypeAlias = Callable[[Sequence[sa.ColumnElement[Any]]], sa.Select[Any] | sa.CompoundSelect[Any]]
 Route: TypeAlias = Callable[[sa.Connection, Columns, Statement], pl.DataFrame]
 
 
 def shape_of(columns: Columns) -> dict[str, Kind]:
     """The kind of each column."""
-    return {name: KNOWN[column.name] for name, column in columns.items()}
+    return {name: "text" if isinstance(c, sa.Label) else KNOWN[c.name] for name, c in columns.items()}
 
 
 def read(connection: sa.Connection, columns: Columns, statement: Statement) -> pl.DataFrame:
@@ -41,10 +41,22 @@ def read(connection: sa.Connection, columns: Columns, statement: Statement) -> p
     dialect = connection.dialect
     route = ROUTES.get((dialect.name, dialect.driver, dialect.is_async), by_value)
     errors = _errors(dialect)
+    readable = {name: _digits(c, dialect) if isinstance(c.type, References) else c for name, c in columns.items()}
     try:
-        return route(connection, columns, statement)
+        return route(connection, readable, statement)
     except errors as error:  # COPY goes past SQLAlchemy, which gives every other error this form
         raise sa.exc.DBAPIError(None, None, error) from error
+
+
+def _digits(column: sa.ColumnElement[Any], dialect: sa.Dialect) -> sa.Label[Any]:
+    """Bytes as text: hex digits go through CSV and every driver alike."""
+    function, *more = _HEX.get(dialect.name, ("hex",))
+    digits: sa.ColumnElement[Any] = getattr(sa.func, function)(column, *more, type_=sa.Text())
+    return digits.label(None)
+
+
+_HEX: Mapping[str, tuple[str, ...]] = {"postgresql": ("encode", "hex")}
+"""How a database writes bytes in hex, where it is not `hex(bytes)`: the function, and what it takes besides."""
 
 
 def _errors(dialect: sa.Dialect) -> tuple[type[Exception], ...]:
@@ -107,7 +119,7 @@ def _compiled(
     return str(compiled), values
 
 
-def _copied(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+def _copied(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     if isinstance(column.type, Timestamp):
         return sa.cast(sa.extract("epoch", column) * 1_000_000, sa.BigInteger)
     return column
@@ -158,7 +170,7 @@ def _joined(connection: sa.Connection, columns: Columns, statement: Statement) -
     return from_csv("\n".join(lines).encode(), shape_of(columns))
 
 
-def _field(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+def _field(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     if isinstance(column.type, Timestamp):
         epoch: sa.ColumnElement[Any] = sa.literal_column("TIMESTAMP'1970-01-01 00:00:00'")
         value: sa.ColumnElement[Any] = sa.func.timestampdiff(sa.literal_column("MICROSECOND"), epoch, column)

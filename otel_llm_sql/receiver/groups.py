@@ -106,7 +106,7 @@ class Groups:
             self._changed.wait_for(lambda: self._used == 0, grace)
             self._stopped = True
             self._changed.notify_all()
-        self._refuse_waiting("the receiver is shutting down")
+        self._refuse("the receiver is shutting down")
         for thread in self._threads:
             thread.join(1.0)  # a database that hangs does not hold up the end; both are daemons
 
@@ -200,25 +200,21 @@ class Groups:
             written = self._pipeline.commit(shares, max(request.give_up for request in wanted))
         except Exception as error:  # noqa: BLE001 - a door: whatever it was, the sender has what is not stored
             notices.warn("llm_sql receiver: not stored, senders were told to send again", error)
-            self._refuse(group, f"not stored: {_reason(error)}")
-            self._refuse_waiting(f"not stored: {_reason(error)}")
+            self._refuse(f"not stored: {_reason(error)}", group)
             return
         self._meters.committed(written, time.monotonic() - started)
         for request, share in zip(wanted, shares, strict=True):
             self._meters.answered(request.kind, share)
         self._settle([(r, answer_of(r.kind, r.share) if r.share else Answer()) for r in group])
 
-    def _refuse_waiting(self, message: str) -> None:
-        """A database that did not take one group does not take the next: nobody waits for that."""
+    def _refuse(self, message: str, group: Sequence[Request] = ()) -> None:
+        """Refuse a group, and all that waits: a database that did not take the one does not take the next."""
         with self._changed:
-            waiting = [*self._ready, *self._arrived]
+            refused = [*group, *self._ready, *self._arrived]
             self._ready.clear()
             self._arrived.clear()
             self._ready_bytes = 0
-        self._refuse(waiting, message)
-
-    def _refuse(self, requests: Sequence[Request], message: str) -> None:
-        self._settle([(request, RefusedError("unavailable", message, retry_after=2.0)) for request in requests])
+        self._settle([(request, RefusedError("unavailable", message, retry_after=2.0)) for request in refused])
 
     def _settle(self, outcomes: Sequence[tuple[Request, Outcome]]) -> None:
         """Tell the futures, with one call per event loop, and forget the requests."""

@@ -68,7 +68,7 @@ class _Crew:
         while waiting and not self._heard.poll():
             wait([self._heard, *waiting, *(worker.sentinel for worker in self._workers)])
             waiting = [pipe for pipe in waiting if not pipe.poll()]
-            if not all(worker.is_alive() for worker in self._workers):
+            if not self._heard.poll() and not all(worker.is_alive() for worker in self._workers):
                 raise ReceiverError("a worker ended while it started; it has said why")
 
     def watch(self) -> None:

@@ -34,8 +34,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "span_id",
         "parent_span_id",
         "extras",
-        "message_ids",
         "input_messages",
+        "message_ids",
     ),
     "llm_tool_definitions": ("tool_definitions_id", "session_id", "definitions"),
     "llm_messages": (

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import orjson
 
 from otel_llm_sql.records import AGGREGATES, DEFINITIONS, FINISH_REASONS, Message
+from otel_llm_sql.references import packed, unpacked
 from otel_llm_sql.rows.batch import NewRow, named
 from otel_llm_sql.rows.facts import VALUES
 from otel_llm_sql.rows.identity import digest_of_text, message_keys, session_prefix
@@ -94,8 +95,8 @@ def operation_row(final: Final) -> tuple[NewRow, list[str]]:
         *final.members[0],
         said.parent_span_id,
         orjson.dumps(extras).decode() if extras else None,
-        '["' + '","'.join(ids) + '"]' if ids else None,
         said.inputs,
+        packed(ids) if ids else None,
     )
     return row, ids
 
@@ -105,7 +106,8 @@ def is_stored(row: NewRow, before: Row) -> bool:
     told = named("llm_operations", row)
     if _plain_columns(told) != _plain_columns(before):
         return False
-    return all((orjson.loads(told[name]) if told[name] else None) == before[name] for name in ("extras", "message_ids"))
+    opened = (("extras", orjson.loads), ("message_ids", unpacked))
+    return all((read(told[name]) if told[name] else None) == before[name] for name, read in opened)
 
 
 def moved_row(message_id: str, claim: Claim) -> Row:

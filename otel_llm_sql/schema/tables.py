@@ -11,9 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKey, Index
 
-from otel_llm_sql.schema.types import Json, Timestamp, Uuid, bounded, hexadecimal, long_text
+from otel_llm_sql.schema.types import Json, References, Timestamp, Uuid, bounded, hexadecimal, long_text
 
-VERSION = "0003"
+VERSION = "0004"
 """The schema version this package writes: the newest revision in `migrations/versions`."""
 
 LOCK_STRIPES = 1024
@@ -77,8 +77,8 @@ operations = sa.Table(
     Column("span_id", hexadecimal(16)),
     Column("parent_span_id", hexadecimal(16)),
     Column("extras", Json, comment="everything else that was on the span"),
-    Column("message_ids", Json, comment="what the call sent and got back, in order: see llm_operation_messages"),
     Column("input_messages", sa.Integer, nullable=False, comment="how many of message_ids are input"),
+    Column("message_ids", References, comment="what the call sent and got back, in order: see llm_operation_messages"),
     Index("idx_llm_operations_timestamp", "timestamp"),
     Index("idx_llm_operations_provider", "provider"),
     Index("idx_llm_operations_model", "model"),

@@ -15,6 +15,8 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
+from otel_llm_sql.references import packed, unpacked
+
 _MYSQL = ("mysql", "mariadb")
 
 
@@ -95,6 +97,26 @@ class Json(TypeDecorator[Any]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's
         """The value of a JSON text."""
         return orjson.loads(value) if isinstance(value, str | bytes) else value
+
+
+class References(TypeDecorator[list[str]]):
+    """Ids of messages of one session, packed (see `references`); a list of canonical text to Python."""
+
+    impl = sa.LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The type of this database."""
+        # MySQL's BLOB ends at 64 kB.
+        return dialect.type_descriptor(mysql.MEDIUMBLOB() if dialect.name in _MYSQL else sa.LargeBinary())
+
+    def process_bind_param(self, value: list[str] | bytes | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002 - SQLAlchemy's
+        """What is stored; what is packed already stays."""
+        return value if value is None or isinstance(value, bytes) else packed(value)
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> list[str] | None:  # noqa: ARG002 - SQLAlchemy's
+        """The ids."""
+        return None if value is None else unpacked(value)
 
 
 def long_text() -> TypeEngine[str]:

@@ -216,5 +216,7 @@ def _run_alembic(connection: Connection, target: str) -> list[str]:
     _execute(connection, views.drop_statements(connection.dialect.name))
     forward = target == "head" or target > (current_version(connection) or "")
     (command.upgrade if forward else command.downgrade)(config, target)
-    _execute(connection, views.create_statements(connection.dialect.name))
+    version = current_version(connection)
+    if version is not None:
+        _execute(connection, views.create_statements(connection.dialect.name, version))
     return applied

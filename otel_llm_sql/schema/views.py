@@ -1,13 +1,13 @@
 """The views of the data contract: the same columns and the same answers on every database.
 
-Databases differ in how they unfold a JSON array, cut a day out of a timestamp, and name the type of a sum; each is one
-frozen value. A database that is not named here gets no views.
+Databases differ in how they unfold packed references, cut a day out of a timestamp, and name the type of a sum; each
+is one frozen value. A database that is not named here gets no views.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 OPERATION_MESSAGES = """
 SELECT
@@ -78,9 +78,9 @@ class Spelling:
     """How one kind of database says what the views need.
 
     Attributes:
-        unfolded: the array `o.message_ids` as a relation.
-        sequence_number: position in that array, from 0.
-        message_id: element of that array, as the primary key of `llm_messages` can be compared with it.
+        unfolded: the places in `o.message_ids` as a relation.
+        sequence_number: such a place, from 0.
+        message_id: what stands there, behind the prefix, as the primary key of `llm_messages` can be compared with it.
         total: the sum of a BIGINT column as a BIGINT.
         average: the average of a BIGINT column as a double.
         day: the UTC day of `o.timestamp`.
@@ -97,13 +97,18 @@ class Spelling:
 
 
 _MYSQL = Spelling(
-    # The type of llm_messages.message_id, so that a join finds it in the primary key.
+    # No table counts to a number of the row's own, but as many zeros in JSON do.
     unfolded=(
-        "JSON_TABLE(o.message_ids, '$[*]' COLUMNS (place FOR ORDINALITY,"
-        " message_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin PATH '$')) j"
+        "JSON_TABLE(CONCAT('[', SUBSTR(REPEAT(',0', LENGTH(o.message_ids) DIV 8 - 1), 2), ']'), '$[*]'"
+        " COLUMNS (place FOR ORDINALITY)) j"
     ),
     sequence_number="(j.place - 1)",
-    message_id="j.message_id",
+    # The type of llm_messages.message_id, so that a join finds it in the primary key.
+    message_id=(
+        "CONVERT(LOWER(CONCAT_WS('-', HEX(SUBSTR(o.message_ids, 1, 4)), HEX(SUBSTR(o.message_ids, 5, 2)),"
+        " HEX(SUBSTR(o.message_ids, 7, 2)), HEX(SUBSTR(o.message_ids, 8 * j.place + 1, 2)),"
+        " HEX(SUBSTR(o.message_ids, 8 * j.place + 3, 6)))) USING ascii) COLLATE ascii_bin"
+    ),
     total="CAST(SUM({column}) AS SIGNED)",
     average="SUM({column}) / (COUNT({column}) + 0e0)",
     day="CAST(o.timestamp AS DATE)",
@@ -112,9 +117,16 @@ _MYSQL = Spelling(
 
 SPELLINGS: Mapping[str, Spelling] = {
     "sqlite": Spelling(
-        unfolded="json_each(o.message_ids) j",
+        # As on MySQL; a blob of zero bytes is SQLite's way to repeat.
+        unfolded=(
+            "json_each('[' || substr(replace(hex(zeroblob(length(o.message_ids) / 8 - 1)), '00', ',0'), 2) || ']') j"
+        ),
         sequence_number="j.key",
-        message_id="j.value",
+        message_id=(
+            "lower(hex(substr(o.message_ids, 1, 4)) || '-' || hex(substr(o.message_ids, 5, 2)) || '-' ||"
+            " hex(substr(o.message_ids, 7, 2)) || '-' || hex(substr(o.message_ids, 8 * j.key + 9, 2)) || '-' ||"
+            " hex(substr(o.message_ids, 8 * j.key + 11, 6)))"
+        ),
         total="SUM({column})",
         average="AVG({column})",
         day="date(o.timestamp)",
@@ -125,9 +137,9 @@ SPELLINGS: Mapping[str, Spelling] = {
         ),
     ),
     "postgresql": Spelling(
-        unfolded="jsonb_array_elements_text(o.message_ids) WITH ORDINALITY AS j(message_id, place)",
+        unfolded="generate_series(1, length(o.message_ids) / 8 - 1) AS j(place)",
         sequence_number="(j.place - 1)",
-        message_id="j.message_id::uuid",
+        message_id=("encode(substr(o.message_ids, 1, 8) || substr(o.message_ids, 8 * j.place + 1, 8), 'hex')::uuid"),
         total="SUM({column})::bigint",
         average="AVG({column})::double precision",
         day="(o.timestamp AT TIME ZONE 'UTC')::date",
@@ -137,17 +149,43 @@ SPELLINGS: Mapping[str, Spelling] = {
     "mariadb": _MYSQL,
 }
 
+_PACKED_SINCE = "0004"
+"""The version whose `message_ids` are packed; before it they were a JSON array of ids."""
+
+_MYSQL_ARRAY = (
+    "JSON_TABLE(o.message_ids, '$[*]' COLUMNS (place FOR ORDINALITY,"
+    " message_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin PATH '$')) j"
+)
+_ARRAYS: Mapping[str, tuple[str, str]] = {
+    "sqlite": ("json_each(o.message_ids) j", "j.value"),
+    "postgresql": (
+        "jsonb_array_elements_text(o.message_ids) WITH ORDINALITY AS j(message_id, place)",
+        "j.message_id::uuid",
+    ),
+    "mysql": (_MYSQL_ARRAY, "j.message_id"),
+    "mariadb": (_MYSQL_ARRAY, "j.message_id"),
+}
+"""`unfolded` and `message_id` of a JSON array, for who goes back to an older version."""
+
 _TOTALS = (
     *("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_write_input_tokens"),
     "reasoning_output_tokens",
 )
 
 
-def create_statements(dialect: str) -> list[str]:
-    """CREATE VIEW statements for a SQLAlchemy dialect name; empty for a database we do not know."""
+def create_statements(dialect: str, version: str = _PACKED_SINCE) -> list[str]:
+    """CREATE VIEW statements for a SQLAlchemy dialect name; empty for a database we do not know.
+
+    Args:
+        dialect: SQLAlchemy's name of the database.
+        version: the version of the tables they are for.
+    """
     spelling = SPELLINGS.get(dialect)
     if spelling is None:
         return []
+    if version < _PACKED_SINCE:
+        unfolded, message_id = _ARRAYS[dialect]
+        spelling = replace(spelling, unfolded=unfolded, message_id=message_id)
     words = {name: getattr(spelling, name) for name in ("unfolded", "sequence_number", "message_id", "day", "models")}
     words |= {f"sum_{column}": spelling.total.format(column=f"o.{column}") for column in _TOTALS}
     words["average_latency_ms"] = spelling.average.format(column="o.latency_ms")

@@ -28,7 +28,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 MILLISECOND = timedelta(milliseconds=1)
 TIMES = frozenset({"timestamp", "created_at", "last_seen_at", "received_at"})
-DOCUMENTS = frozenset({"extras", "message_ids", "parts", "metadata", "provenance", "facts", "definitions"})
+DOCUMENTS = frozenset({"extras", "parts", "metadata", "provenance", "facts", "definitions"})
 
 _AT_ONCE = 256
 """Rows of one statement on SQLite: more are not faster."""
@@ -94,13 +94,12 @@ def insert_at_once(connection: sa.Connection, table: str, columns: Columns, rows
     """
     driver: Any = connection.connection.driver_connection
     at_once = min(_AT_ONCE, driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(columns))
-    with closing(driver.cursor()) as cursor:
-        for start in range(0, len(rows), at_once):
-            part = rows[start : start + at_once]
-            values = list(chain.from_iterable(part))
-            for at in _moments(columns):
-                values[at :: len(columns)] = map(utc_text, values[at :: len(columns)])
-            cursor.execute(insert_statement("qmark", table, columns, len(part)), values)
+    for start in range(0, len(rows), at_once):
+        part = rows[start : start + at_once]
+        values = list(chain.from_iterable(part))
+        for at in _moments(columns):
+            values[at :: len(columns)] = map(utc_text, values[at :: len(columns)])
+        connection.exec_driver_sql(insert_statement("qmark", table, columns, len(part)), tuple(values))
 
 
 def copy_psycopg2(connection: sa.Connection, table: str, columns: Columns, rows: Rows) -> None:
@@ -148,15 +147,21 @@ def _values(row: tuple[Any, ...], moments: tuple[int, ...], text: Callable[[int]
 
 
 def _copy_line(values: list[Any]) -> str:
-    line = "\t".join([value if type(value) is str else _NULL if value is None else str(value) for value in values])
-    # In nearly all rows nothing has to be escaped: one look at the whole line instead of four at each value.
-    if "\\" in line or "\n" in line or "\r" in line or line.count("\t") >= len(values):
-        return "\t".join(map(_copy_field, values))
+    words = [value if type(value) is str else _NULL if value is None else _word(value) for value in values]
+    line = "\t".join(words)
+    # In nearly all rows nothing has to be escaped: one look at the whole line instead of four at each value. Bytes are
+    # the last column where there are any, and begin with two backslashes of ours.
+    own = 2 if type(values[-1]) is bytes else 0
+    if line.count("\\") != own or "\n" in line or "\r" in line or line.count("\t") >= len(values):
+        return "\t".join([_escaped(value) if type(value) is str else _word(value) for value in values])
     return line
 
 
-def _copy_field(value: Any) -> str:
+def _word(value: Any) -> str:
     if value is None:
         return _NULL
-    text = value if type(value) is str else str(value)
+    return rf"\\x{value.hex()}" if type(value) is bytes else str(value)
+
+
+def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
