@@ -213,7 +213,10 @@ class Place:
         """Our database holds just what it would without a Collector: the GenAI part, each row once."""
         told = self.application.told()
         wanted = delivered(self.compared, [signal for signal in told if is_wanted(signal)])
-        wait_until(lambda: self.stored() == wanted, f"all rows are there: {self.receiver.log()}{self.collector.log()}")
+        try:
+            wait_until(lambda: self.stored() == wanted, "all rows are there")
+        except AssertionError:
+            assert self.stored() == wanted, self.receiver.log() + self.collector.log()
 
     def require_backend(self, signals: list[Signal]) -> None:
         """The backend has seen these signals, and no others."""
