@@ -1,4 +1,4 @@
-"""collector-config/README.md is true: its four shells, run side by side, put a program's calls into the database."""
+"""The README's second quickstart is true: four shells, side by side, put a program's calls into the database."""
 
 from __future__ import annotations
 
@@ -16,13 +16,9 @@ from collectors import FOLDER, answers, program, quiet_port, wait_until
 
 from otel_llm_sql.demo import stand_in
 
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", (FOLDER / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-
-APP = """
-from openai import OpenAI
-
-OpenAI().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Capital of France?"}])
-"""
+README = (FOLDER.parent / "README.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+APP = re.findall(r"^```python\n(# app.py.*?)^```", README, re.MULTILINE | re.DOTALL)[0]
 
 
 @contextmanager
@@ -45,6 +41,8 @@ def directory(tmp_path: Path) -> Path:
     (tmp_path / "collector-config").symlink_to(FOLDER)
     (tmp_path / "app.py").write_text(APP)
     (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "pip").write_text("#!/bin/sh\n")
+    (tmp_path / "bin" / "pip").chmod(0o755)
     # Its own metrics have one port, which may be in use on this machine.
     collector = f'#!/bin/sh\nexec "{program("agent.yaml")}" "$@" --set=service.telemetry.metrics.level=none\n'
     (tmp_path / "bin" / "otelcol-contrib").write_text(collector)
