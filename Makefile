@@ -53,6 +53,7 @@ bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/application.py $(ARGS)
 	@$(BIN)/python benchmarks/mapping.py
 	@$(BIN)/python benchmarks/storage.py $(ARGS)
+	@$(BIN)/python benchmarks/receive.py $(ARGS)
 	@$(BIN)/python benchmarks/memory.py
 
 lock: $(INSTALLED)
