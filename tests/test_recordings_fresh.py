@@ -27,7 +27,8 @@ READERS = {"traces.pb": signals_from_traces, "logs.pb": signals_from_logs}
 
 ANSWERS = """
 SELECT m.content FROM llm_operation_messages r JOIN llm_messages m ON m.message_id = r.message_id
-WHERE r.operation_id = :id AND r.direction = 'output' ORDER BY r.sequence_number
+WHERE r.operation_id = :id AND r.direction = 'output' AND m.role = 'assistant'
+ORDER BY r.sequence_number
 """
 
 
