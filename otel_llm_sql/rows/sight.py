@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey
 from otel_llm_sql.rows.known import Known, Row
-from otel_llm_sql.rows.twins import CLOCK_SKEW, GENERATING, is_told_by_callbacks, library_of
+from otel_llm_sql.rows.twins import CLOCK_SKEW, GENERATING, PROMPTLY, is_told_by_callbacks, library_of
 
 New = Mapping[SpanKey, Evidence]
 
@@ -76,7 +76,7 @@ def _by_callbacks(new: New, known: Known) -> set[str]:
             inside.append(fact.values.timestamp)
     found: set[str] = set()
     if outer:
-        found |= known.without_parent(min(outer), max(outer) + CLOCK_SKEW)
+        found |= known.without_parent(min(outer), max(outer) + PROMPTLY)
     if inside:
-        found |= known.told_by_callbacks(min(inside) - CLOCK_SKEW, max(inside) + CLOCK_SKEW)
+        found |= known.told_by_callbacks(min(inside) - PROMPTLY, max(inside) + PROMPTLY)
     return found

@@ -17,6 +17,9 @@ from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey, Values
 CLOCK_SKEW = 2_000_000
 """Microseconds by which the clocks of two machines may differ: one call seen by a client and by a gateway."""
 
+PROMPTLY = 500_000
+"""Microseconds after a callback's span within which the client's call begins; the window in which others are sought."""
+
 _MILLISECOND = 1000
 """Microseconds by which an end may be wrong: it is computed from whole milliseconds."""
 
@@ -227,7 +230,7 @@ def _by_callbacks(calls: Calls, inner: Mapping[SpanKey, SpanKey]) -> dict[SpanKe
 def _is_told_again(outer: Fact, inner: Fact) -> bool:
     """Whether a span of CALLBACKS tells about the client's call inside of it."""
     values, told = outer.values, inner.values
-    if told.timestamp - values.timestamp > CLOCK_SKEW or not _fit(outer, inner):
+    if told.timestamp - values.timestamp > PROMPTLY or not _fit(outer, inner):
         return False
     if values.status == told.status == "error":
         return True
