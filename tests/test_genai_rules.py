@@ -315,3 +315,14 @@ def test_classes_are_told_by_their_name() -> None:
     """Semantic Kernel writes a class as Python prints it."""
     assert read(CALL | {"error.type": "<class 'a.b.ServiceError'>"}).error_type == "a.b.ServiceError"
     assert read(CALL | {"error.type": "<class 'a"}).error_type == "<class 'a"
+
+
+def test_an_input_of_no_tokens_was_not_counted() -> None:
+    """Nobody asks with no tokens: 0 is unknown, and stays in extras; 0 of output beside a counted input is 0."""
+    usage = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 0, "gen_ai.usage.output_tokens": 0}
+    uncounted, counted = read(usage), read(usage | {"gen_ai.usage.input_tokens": 7})
+    assert (uncounted.input_tokens, uncounted.output_tokens) == (None, None)
+    assert uncounted.extras["gen_ai.usage.input_tokens"] == 0
+    assert (counted.input_tokens, counted.output_tokens) == (7, 0)
+    partly = read(usage | {"gen_ai.usage.output_tokens": 77})
+    assert (partly.input_tokens, partly.output_tokens) == (None, 77)

@@ -29,6 +29,7 @@ _PREFIX = "llm."
 _REQUESTS = (".messages", ".input", ".contents", ".prompt", ".inputText")
 _RESPONSES = ("choices", "content", "output", "candidates", "message", "stringified_raw_response")
 _VECTORS = frozenset({"data", "embedding", "embeddings"})
+_OF_RESPONSES = frozenset({*_RESPONSES, *_VECTORS, "id", "object", "usage", "usageMetadata"})
 _UNREAD = CONTENT_OF_REQUESTS | _VECTORS
 _TABLE = compiled(*context_fields())
 
@@ -57,6 +58,8 @@ def read_raw(signal: Signal, cleaner: Cleaner) -> Operation | None:
     provider = provider_name(next(iter(told)).removeprefix(_PREFIX).partition(".")[0])
     body = {name.removeprefix(_PREFIX).partition(".")[2]: _opened(name, value) for name, value in told.items()}
     found.values["operation_type"] = _operation_type(body)
+    if signal.parent_span_id is not None and body.keys().isdisjoint(_OF_RESPONSES):
+        return None  # embeddings of newer versions: the request, which the span around it tells, too
     if provider:
         found.values["provider"] = cleaner.bounded("provider", provider)
     _take_body(signal, found, body)

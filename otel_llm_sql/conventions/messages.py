@@ -144,7 +144,8 @@ def _simple(cleaner: Cleaner, name: str, raw: dict[str, Any], direction: Directi
 def read_message(cleaner: Cleaner, name: str, raw: Mapping[str, Any], direction: Direction, role: str) -> list[Message]:
     """One message; results of tools that stand in it are messages of their own, of role tool."""
     told = raw.get("role")
-    if told is not None and told != "":
+    # Traceloop does not know the role of a chunk of LangChain's; whoever answers is known.
+    if told is not None and told != "" and (told != "unknown" or direction == "input"):
         role = role_name(cleaner, name, told)
     content = raw.get("parts")
     parts = read_parts(cleaner, name, raw.get("content") if content is None else content)

@@ -20,6 +20,7 @@ from otel_llm_sql.conventions.openinference_models import SCOPE, take_models
 from otel_llm_sql.conventions.providers import provider_name
 from otel_llm_sql.conventions.shared import last_exception, operation
 from otel_llm_sql.conventions.table import Findings
+from otel_llm_sql.conventions.usage import read_usage
 from otel_llm_sql.intake.signal import Signal
 from otel_llm_sql.records import AGGREGATES, Operation, bounded_key
 
@@ -71,6 +72,7 @@ def read(signal: Signal, *, capture_media: bool = False) -> Operation | None:
     _take_context(signal, found, content, parameters)
     if is_call:
         take_models(signal, found, content, parameters)
+        _take_usage(found, content)
     found.give_back(_LEFT)
     _take_exchange(signal, found, content, items, parameters)
     _take_events(signal, found)
@@ -97,6 +99,16 @@ def _is_ours(signal: Signal) -> bool:
     return (signal.scope_name or "").startswith(SCOPES) or any(
         name in MARKS or (type(name) is str and name.startswith(INDEXED)) for name in signal.attributes
     )
+
+
+def _take_usage(found: Findings, content: Content) -> None:
+    """The response's own usage: older versions tell no cached ones beside it, and Anthropic's input without them."""
+    told = read_usage(content.back.rest.get("usage")) if content.back else {}
+    cached = [field for field in ("cache_read_input_tokens", "cache_write_input_tokens") if told.get(field)]
+    if cached and not any(field in found.values for field in cached):
+        found.give_back(("input_tokens",))
+    for field, tokens in told.items():
+        found.values.setdefault(field, found.cleaner.count(field, tokens))
 
 
 _LEFT = ("kind", "host", "system_name", "served", "asked", "named", "reason", "node")
@@ -137,6 +149,9 @@ def _take_context(signal: Signal, found: Findings, content: Content, parameters:
     _take_metadata(found)
     conversations = [body.session_key for body in (content.sent, content.back) if body]
     session = next(filter(None, (*conversations, text(parameters.get("conversation")))), None)
+    user = text(parameters.get("user"))
+    if user:
+        values.setdefault("user_id", found.cleaner.bounded("user_id", user))
     if session:
         values.setdefault("session_key", bounded_key(found.cleaner.text("session_key", session)))
     if node := values.pop("node", None):

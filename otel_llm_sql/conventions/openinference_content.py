@@ -26,6 +26,9 @@ _WITHOUT_ROLES = {"llm.input_messages": "llm.prompts", "llm.output_messages": "l
 
 _FIRST_ID = re.compile(r'\{"id": ?"([^"]{1,255})"')
 _PRINTED_ID = re.compile(r"\w+\(id='([^']{1,255})'")
+_PRINTED_OBJECT = re.compile(r"<[\w. ]+ at 0x[0-9a-f]+>")
+"""What Python prints of an object that was not read: no answer."""
+
 _NAMELESS = "llm.invocation_parameters.broken"
 
 
@@ -149,7 +152,7 @@ class Content:
         if isinstance(raw, dict) and isinstance(response_model, str):
             call = {"type": "function", "name": response_model, "arguments": raw}
             values["output"] = [{"role": "assistant", "tool_calls": [call]}]
-        elif isinstance(raw, str) and "came_back" not in self._broken:
+        elif isinstance(raw, str) and "came_back" not in self._broken and not _PRINTED_OBJECT.fullmatch(raw):
             values["output"] = [{"role": "assistant", "content": raw}]
         else:
             return

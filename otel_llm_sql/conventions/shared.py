@@ -70,6 +70,8 @@ def _error_type(cleaner: Cleaner, name: str, value: Any) -> str | None:
     return kind[len("<class '") : -len("'>")] if kind and kind.startswith("<class '") and kind[-2:] == "'>" else kind
 
 
+_COUNTED = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_write_input_tokens")
+
 _READ = {"pinned_key": key_text, "session_key": key_text, "workspace": key_text, "error_type": _error_type}
 
 _EXCEPTION = compiled(
@@ -94,8 +96,12 @@ def operation(signal: Signal, found: Findings) -> Operation:
     _context(signal, found)
     if values.get("operation_type") in AGGREGATES:
         found.give_back(ONLY_OF_CALLS)
-    elif "model" not in values and "request_model" in values:
-        values["model"] = values["request_model"]
+    else:
+        if "model" not in values and "request_model" in values:
+            values["model"] = values["request_model"]
+        if values.get("input_tokens") == 0:
+            # Nobody asks with no tokens: 0 stands where they were not counted, of streams mostly.
+            found.give_back([name for name in _COUNTED if values.get(name) == 0])
     if "cost" in values:
         values["cost_source"] = "reported"
     _provenance(signal, found)

@@ -177,6 +177,8 @@ def _apply_rules(signal: Signal, found: Findings) -> None:
     told = values.get("operation_type")
     if told in _OPERATION_TYPES:
         values["operation_type"] = _OPERATION_TYPES[told]
+    if told == "text_completion" and scope.endswith(".anthropic") and signal.name.endswith("anthropic.chat"):
+        values["operation_type"] = "chat"  # older versions know one word for both
     if "crewai.crew.id" in extras:
         values["operation_type"] = "invoke_workflow"
     if scope.endswith(".langchain"):

@@ -50,6 +50,12 @@ class Known(Protocol):
     def unlinked(self, library: str, since: int, until: int) -> set[str]:
         """Ids of operations without a parent, of instrumentations of a library, under way in this stretch of time."""
 
+    def without_parent(self, since: int, until: int) -> set[str]:
+        """Ids of operations without a parent that generate something and began in this stretch of time."""
+
+    def told_by_callbacks(self, since: int, until: int) -> set[str]:
+        """The same of operations, wherever they stand, of which a span of `twins.CALLBACKS` tells."""
+
     def operations(self, operation_ids: Collection[str]) -> tuple[list[Row], list[Row]]:
         """Whole rows of `llm_operations`, and of the `llm_spans` that tell about them."""
 

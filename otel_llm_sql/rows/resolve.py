@@ -7,7 +7,7 @@ nothing is known yet of a trace, its rows follow from the batch alone and cost a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -29,9 +29,10 @@ from otel_llm_sql.rows.identity import definitions_digest_of, operation_id, trac
 from otel_llm_sql.rows.known import Known, Row
 from otel_llm_sql.rows.merge import combined, merged, naming_fact, same
 from otel_llm_sql.rows.placing import Named, T, Trace, around
+from otel_llm_sql.rows.sight import beside, elsewhere
 from otel_llm_sql.rows.spans import is_changed, name_in, name_of, names_user, span_row, user_of
 from otel_llm_sql.rows.texts import Texts
-from otel_llm_sql.rows.twins import CLOCK_SKEW, groups, library_of
+from otel_llm_sql.rows.twins import CLOCK_SKEW, groups
 
 
 @dataclass(slots=True)
@@ -91,7 +92,7 @@ class Resolution:
         """Read what is known about the same traces and the same calls."""
         self._read_traces({key.trace_id for key in self.new})
         near = self._near() if self.kept else set()
-        self._read_operations(self._operations_of(near) | self._twins() | self._unlinked())
+        self._read_operations(self._operations_of(near) | self._twins() | elsewhere(self.new, self.known))
         if self.kept:
             self._read_steps()
         self._combine()
@@ -116,18 +117,7 @@ class Resolution:
         # As long as nothing is known of the span around them, siblings do not depend on each other.
         outer = self.new.keys() | (above & self.kept.keys())
         near = {key for key, row in self.kept.items() if key in outer or (key.trace_id, row["parent_span_id"]) in outer}
-        beside = {(key.trace_id, self._parent(key), library) for key, library in self._libraries()}
-        return near | {
-            key
-            for key, row in self.kept.items()
-            if beside and (key.trace_id, row["parent_span_id"], library_of(row["scope_name"])) in beside
-        }
-
-    def _libraries(self) -> Iterator[tuple[SpanKey, str]]:
-        """New spans about calls of libraries that tell them themselves."""
-        for key, evidence in self.new.items():
-            if evidence.span and (library := library_of(evidence.span.scope_name)):
-                yield key, library
+        return near | beside(self.new, self.kept)
 
     def _parent(self, key: SpanKey) -> str | None:
         evidence = self.new[key]
@@ -142,18 +132,6 @@ class Resolution:
         since = min([fact.values.timestamp for fact in facts]) - CLOCK_SKEW
         until = max([fact.end for fact in facts]) + CLOCK_SKEW
         return self.known.calls({fact.values.response_id or "" for fact in facts}, since, until)
-
-    def _unlinked(self) -> set[str]:
-        """Operations beside which new spans without a parent may stand: see `twins.CLIENTS`."""
-        found: set[str] = set()
-        facts: defaultdict[str, list[Fact]] = defaultdict(list)
-        for key, library in self._libraries():
-            if (span := self.new[key].span) and span.parent_span_id is None:
-                facts[library].append(span)
-        for library, spans in facts.items():
-            since = min([span.values.timestamp for span in spans]) - CLOCK_SKEW
-            found |= self.known.unlinked(library, since, max([span.end for span in spans]) + CLOCK_SKEW)
-        return found
 
     def _read_operations(self, ids: set[str]) -> None:
         if not ids:

@@ -8,7 +8,7 @@ which evidence arrived.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from functools import lru_cache
 
 from otel_llm_sql.records import STREAM, STREAM_ANSWER, STREAM_REQUEST
@@ -17,10 +17,13 @@ from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey, Values
 CLOCK_SKEW = 2_000_000
 """Microseconds by which the clocks of two machines may differ: one call seen by a client and by a gateway."""
 
+PROMPTLY = 500_000
+"""Microseconds after a callback's span within which the client's call begins; the window in which others are sought."""
+
 _MILLISECOND = 1000
 """Microseconds by which an end may be wrong: it is computed from whole milliseconds."""
 
-_GENERATING = frozenset({"chat", "text_completion", "generate_content", "unknown"})
+GENERATING = frozenset({"chat", "text_completion", "generate_content", "unknown"})
 """Operation types that are spellings of one kind of call."""
 
 CLIENTS = {"com.anthropic.sdk.python": "anthropic", "mistralai_sdk_tracer": "mistral"}
@@ -30,6 +33,10 @@ Not all of these make their span the current one: then the two spans of a call h
 two traces, and where the library does not know the response id either nothing but the clock ties them."""
 
 _LIBRARIES = (*CLIENTS.values(), "logfire.")
+
+CALLBACKS = "langchain"
+"""What scopes contain whose spans are made in callbacks: they are never the current span, so what a client library or
+its instrumentation tells about the same call stands beside them or in a trace of its own, not inside."""
 
 Evidences = Mapping[SpanKey, Evidence]
 Calls = Mapping[SpanKey, Fact]
@@ -61,11 +68,14 @@ def _inner_spans(evidences: Evidences) -> dict[SpanKey, SpanKey]:
     calls = {key: span for key, evidence in evidences.items() if (span := evidence.span) and span.is_call}
     children, same_response = _relatives(calls)
     inner = {key: best for key in children if (best := _nested(key, children[key], calls))}
+    # Where a child has the same id, that is the call: others with this id are a cache's or a constant's.
+    linked = {key for key, best in inner.items() if _same_response(calls[key], calls[best])}
     for keys in same_response:
         for key in keys:
-            if best := _twin(key, keys, calls):
+            if key not in linked and (best := _twin(key, linked, keys, calls)):
                 inner[key] = best
     inner.update(_unlinked(calls, inner))
+    inner.update(_by_callbacks(calls, inner))
     inner.update(_streams(calls, inner))
     return inner
 
@@ -112,16 +122,21 @@ def _may_be_told_by(outer: Fact, inner: Fact) -> bool:
 
 def _kind(fact: Fact) -> str:
     operation_type = fact.values.operation_type
-    return "chat" if operation_type in _GENERATING else str(operation_type)
+    return "chat" if operation_type in GENERATING else str(operation_type)
 
 
-def _twin(key: SpanKey, others: Iterable[SpanKey], calls: Mapping[SpanKey, Fact]) -> SpanKey | None:
-    """The innermost other span with this response id that tells about the same call."""
+def _same_response(one: Fact, other: Fact) -> bool:
+    return one.values.response_id is not None and one.values.response_id == other.values.response_id
+
+
+def _twin(key: SpanKey, linked: Container[SpanKey], others: Iterable[SpanKey], calls: Calls) -> SpanKey | None:
+    """The innermost other span with this response id that tells about the same call; not one with a twin inside."""
     fact = calls[key]
     candidates = [
         (_extent(other, calls[other]), other)
         for other in others
-        if other != key and _is_inside(other, calls[other], key, fact) and _agree(calls[other], fact)
+        if other != key and other not in linked
+        if _is_inside(other, calls[other], key, fact) and _agree(calls[other], fact)
     ]
     return min(candidates)[1] if candidates else None
 
@@ -151,8 +166,13 @@ def _agree(one: Fact, other: Fact) -> bool:
 
 
 def _tokens_agree(one: Values, other: Values) -> bool:
-    pairs = ((one.input_tokens, other.input_tokens), (one.output_tokens, other.output_tokens))
-    return all(None in pair or pair[0] == pair[1] for pair in pairs)
+    # Nobody asks with no tokens: LangChain has 0 where its client's stream does not say how many.
+    pairs = zip(_tokens(one), _tokens(other), strict=True)
+    return all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
+
+
+def _tokens(values: Values) -> tuple[int | None, int | None]:
+    return values.input_tokens, values.output_tokens
 
 
 def _models_agree(one: Values, other: Values) -> bool:
@@ -180,8 +200,41 @@ def _unlinked(calls: Calls, inner: Mapping[SpanKey, SpanKey]) -> dict[SpanKey, S
             side[library, _place(key, fact)].append(key)
     found: dict[SpanKey, SpanKey] = {}
     for place in clients.keys() & others.keys():
-        found.update(_pairs(others[place], clients[place], calls))
+        near = [(o, i) for o in others[place] for i in clients[place] if _fit(calls[o], calls[i])]
+        found.update(_nearest(near, calls))
     return found
+
+
+def is_told_by_callbacks(scope_name: str | None) -> bool:
+    """Whether the spans of a scope are made in callbacks: see CALLBACKS."""
+    return scope_name is not None and CALLBACKS in scope_name
+
+
+def _by_callbacks(calls: Calls, inner: Mapping[SpanKey, SpanKey]) -> dict[SpanKey, SpanKey]:
+    """Span made in a callback that knows no response id -> the client's, beside it or without a parent."""
+    told = {*inner.values()}
+    outer: list[SpanKey] = []
+    inside: defaultdict[object, list[SpanKey]] = defaultdict(list)
+    for key, fact in calls.items():
+        if fact.values.operation_type not in GENERATING:
+            continue
+        if not is_told_by_callbacks(fact.scope_name):
+            if key not in told:
+                inside[_place(key, fact)].append(key)
+        elif key not in inner and fact.values.response_id is None:
+            outer.append(key)
+    near = ((o, i) for o in outer for place in {None, _place(o, calls[o])} for i in inside.get(place, ()))
+    return _nearest([(o, i) for o, i in near if _is_told_again(calls[o], calls[i])], calls)
+
+
+def _is_told_again(outer: Fact, inner: Fact) -> bool:
+    """Whether a span of CALLBACKS tells about the client's call inside of it."""
+    values, told = outer.values, inner.values
+    if told.timestamp - values.timestamp > PROMPTLY or not _fit(outer, inner):
+        return False
+    if values.status == told.status == "error":
+        return True
+    return any(one and one == other for one, other in zip(_tokens(values), _tokens(told), strict=True))
 
 
 def _place(key: SpanKey, fact: Fact) -> object:
@@ -210,12 +263,11 @@ def _streams(calls: Calls, inner: Mapping[SpanKey, SpanKey]) -> dict[SpanKey, Sp
     return found
 
 
-def _pairs(outer: Sequence[SpanKey], inner: Sequence[SpanKey], calls: Calls) -> dict[SpanKey, SpanKey]:
+def _nearest(fitting: Iterable[tuple[SpanKey, SpanKey]], calls: Calls) -> dict[SpanKey, SpanKey]:
     """Each outer span with the inner one that begins soonest in it, where that one knows no nearer outer span."""
-    fitting = [(calls[i].values.timestamp - calls[o].values.timestamp, o, i) for o in outer for i in inner]
-    fitting = sorted(pair for pair in fitting if _fit(calls[pair[1]], calls[pair[2]]))
-    first_of_outer = {o: i for _, o, i in reversed(fitting)}
-    first_of_inner = {i: o for _, o, i in reversed(fitting)}
+    pairs = sorted((calls[i].values.timestamp - calls[o].values.timestamp, o, i) for o, i in fitting)
+    first_of_outer = {o: i for _, o, i in reversed(pairs)}
+    first_of_inner = {i: o for _, o, i in reversed(pairs)}
     return {o: i for o, i in first_of_outer.items() if first_of_inner[i] == o}
 
 

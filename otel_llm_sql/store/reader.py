@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from otel_llm_sql.rows import Carrier, Owner, Row
+from otel_llm_sql.rows.twins import CALLBACKS, GENERATING
 from otel_llm_sql.schema import tables as t
 from otel_llm_sql.store.dialects import ASKED, Among, Dialect
 from otel_llm_sql.store.inserts import EPOCH, MICROSECOND, MILLISECOND, TIMES
@@ -62,6 +63,9 @@ class Questions:
             .where(_under_way(o.timestamp), o.parent_span_id.is_(None))
             .where(t.spans.c.scope_name.contains(sa.bindparam("library")))
         )
+        self.without_parent = _begun(o.parent_span_id.is_(None))
+        told = sa.exists().where(t.spans.c.operation_id == o.operation_id, t.spans.c.scope_name.contains(CALLBACKS))
+        self.told_by_callbacks = _begun(told)
         self.owners = (
             sa.select(m.message_id, m.operation_id, m.timestamp, o.operation_type, m.tool_name)
             .join_from(t.messages, t.operations, m.operation_id == o.operation_id)
@@ -83,6 +87,14 @@ def _under_way(begun: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:
     # earlier, only a call that lasted may still have been under way.
     lasted = c.latency_ms >= _LASTING // MILLISECOND
     return sa.and_(begun.between(longest, until), sa.or_(begun >= lasting, lasted))
+
+
+def _begun(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Operations that generate something and began between `since` and `until`."""
+    c = t.operations.c
+    since, until = (sa.bindparam(name, type_=c.timestamp.type) for name in ("since", "until"))
+    generating = c.operation_type.in_(sorted(GENERATING))
+    return sa.select(c.operation_id).where(c.timestamp.between(since, until), generating, condition)
 
 
 def _carriers() -> sa.Select[Any]:
@@ -139,6 +151,14 @@ class Reader:
         asked = {"library": library, **_stretch(since, until)}
         return set(self._connection.scalars(self._questions.unlinked, asked))
 
+    def without_parent(self, since: int, until: int) -> set[str]:
+        """Ids of operations without a parent that generate something and began in this stretch of time."""
+        return set(self._connection.scalars(self._questions.without_parent, _between(since, until)))
+
+    def told_by_callbacks(self, since: int, until: int) -> set[str]:
+        """The same of operations, wherever they stand, of which a span of `twins.CALLBACKS` tells."""
+        return set(self._connection.scalars(self._questions.told_by_callbacks, _between(since, until)))
+
     def operations(self, operation_ids: Collection[str]) -> tuple[list[Row], list[Row]]:
         """Whole rows of `llm_operations`, and of the `llm_spans` that tell about them."""
         rows = [_row(row._mapping) for row in self._ask(self._questions.operations, operation_ids)]
@@ -179,6 +199,10 @@ def _stretch(since: int, until: int) -> dict[str, datetime]:
     """The parameters of `_under_way`."""
     first = EPOCH + since * MICROSECOND
     return {"until": EPOCH + until * MICROSECOND, "lasting": first - _LASTING, "longest": first - _LONGEST}
+
+
+def _between(since: int, until: int) -> dict[str, datetime]:
+    return {"since": EPOCH + since * MICROSECOND, "until": EPOCH + until * MICROSECOND}
 
 
 def _without_nulls(row: sa.Row[Any]) -> dict[str, Any]:

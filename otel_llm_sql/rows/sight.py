@@ -1,0 +1,82 @@
+"""Which known operations have to be looked at since a new span may tell about the same call without a link to them.
+
+Only a client library's own spans, those of its instrumentations and those that are made in callbacks are ever looked
+for like that: see `twins.CLIENTS` and `twins.CALLBACKS`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey
+from otel_llm_sql.rows.known import Known, Row
+from otel_llm_sql.rows.twins import CLOCK_SKEW, GENERATING, PROMPTLY, is_told_by_callbacks, library_of
+
+New = Mapping[SpanKey, Evidence]
+
+
+def beside(new: New, kept: Mapping[SpanKey, Row]) -> set[SpanKey]:
+    """Known spans with the same parent as a new one of which one may tell about the other's call."""
+    libraries = {(key.trace_id, fact.parent_span_id, library) for key, fact, library in _of_libraries(new)}
+    others = {
+        (key.trace_id, fact.parent_span_id, not is_told_by_callbacks(fact.scope_name))
+        for key, fact in _generating(new)
+        if fact.parent_span_id
+    }
+    if not libraries and not others:
+        return set()
+    return {
+        key
+        for key, row in kept.items()
+        if (key.trace_id, row["parent_span_id"], library_of(row["scope_name"])) in libraries
+        or (key.trace_id, row["parent_span_id"], is_told_by_callbacks(row["scope_name"])) in others
+    }
+
+
+def elsewhere(new: New, known: Known) -> set[str]:
+    """Ids of operations in other traces of which a new span may tell the same call."""
+    return _of_same_library(new, known) | _by_callbacks(new, known)
+
+
+def _of_libraries(new: New) -> Iterator[tuple[SpanKey, Fact, str]]:
+    """New spans about calls of libraries that tell them themselves."""
+    for key, evidence in new.items():
+        if evidence.span and (library := library_of(evidence.span.scope_name)):
+            yield key, evidence.span, library
+
+
+def _generating(new: New) -> Iterator[tuple[SpanKey, Fact]]:
+    """New spans about calls that generate something."""
+    for key, evidence in new.items():
+        if evidence.span and evidence.span.values.operation_type in GENERATING:
+            yield key, evidence.span
+
+
+def _of_same_library(new: New, known: Known) -> set[str]:
+    found: set[str] = set()
+    facts: defaultdict[str, list[Fact]] = defaultdict(list)
+    for _, span, library in _of_libraries(new):
+        if span.parent_span_id is None:
+            facts[library].append(span)
+    for library, spans in facts.items():
+        since = min([span.values.timestamp for span in spans]) - CLOCK_SKEW
+        found |= known.unlinked(library, since, max([span.end for span in spans]) + CLOCK_SKEW)
+    return found
+
+
+def _by_callbacks(new: New, known: Known) -> set[str]:
+    outer: list[int] = []
+    inside: list[int] = []
+    for _, fact in _generating(new):
+        if is_told_by_callbacks(fact.scope_name):
+            if fact.values.response_id is None:
+                outer.append(fact.values.timestamp)
+        elif fact.parent_span_id is None:
+            inside.append(fact.values.timestamp)
+    found: set[str] = set()
+    if outer:
+        found |= known.without_parent(min(outer), max(outer) + PROMPTLY)
+    if inside:
+        found |= known.told_by_callbacks(min(inside) - PROMPTLY, max(inside) + PROMPTLY)
+    return found
