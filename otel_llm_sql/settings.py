@@ -43,8 +43,7 @@ class Settings:
         timeout: seconds one export may take, retries included.
         backlog_bytes: how much telemetry is kept in memory while the database does not take it.
         query_timeout: seconds a query may take.
-        spool: directory for what a process could not store before it ended; `off` for none; None for
-            `otel-llm-sql/spool` in the user's data directory.
+        spool: directory for what a process could not store; `off` for none; None for one in the user's data directory.
         attributes: pairs of field and attribute: which attributes of the application's say what `session()` would.
     """
 
@@ -65,7 +64,7 @@ class Settings:
 
     @property
     def session_names(self) -> frozenset[str]:
-        """Attributes of the application's own that name a session: a span that has one is of interest."""
+        """The application's own attributes that name a session: a span with one is of interest."""
         return frozenset(name for field, name in self.attributes if field == "session_key")
 
     def __repr__(self) -> str:

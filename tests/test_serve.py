@@ -100,7 +100,8 @@ class Senders:
         try:
             return deliver(request)
         except grpc.RpcError as error:
-            if error.code() is not grpc.StatusCode.UNAVAILABLE:  # type: ignore[attr-defined]
+            # Both may be sent again (OTLP-06): a call that comes while the server stops is cancelled.
+            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):  # type: ignore[attr-defined]
                 self.errors.append(str(error))
         except OSError:  # the connection was cut
             pass

@@ -17,7 +17,7 @@ from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey, Values
 CLOCK_SKEW = 2_000_000
 """Microseconds by which the clocks of two machines may differ: one call seen by a client and by a gateway."""
 
-PROMPTLY = 500_000
+PROMPTLY = 2_000_000
 """Microseconds after a callback's span within which the client's call begins; the window in which others are sought."""
 
 _MILLISECOND = 1000

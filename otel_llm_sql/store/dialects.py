@@ -15,7 +15,6 @@ from otel_llm_sql.store.inserts import (
     Insert,
     copy_psycopg,
     copy_psycopg2,
-    insert_at_once,
     insert_plain,
     insert_typed,
     utc_offset_text,
@@ -99,7 +98,7 @@ DIALECTS = {
         lock_all=f"LOCK TABLE {locks.name} IN EXCLUSIVE MODE",
         hangs=True,
     ),
-    "sqlite": Dialect(insert={None: insert_at_once}, among=Among(_in_json, _json), locks_rows=False),
+    "sqlite": Dialect(insert={None: insert_plain}, among=Among(_in_json, _json), locks_rows=False),
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
 }

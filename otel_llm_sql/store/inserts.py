@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import io
 import secrets
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import chain
 from typing import Any, TypeAlias
 
 import orjson
@@ -29,9 +27,6 @@ MICROSECOND = timedelta(microseconds=1)
 MILLISECOND = timedelta(milliseconds=1)
 TIMES = frozenset({"timestamp", "created_at", "last_seen_at", "received_at"})
 DOCUMENTS = frozenset({"extras", "parts", "metadata", "provenance", "facts", "definitions"})
-
-_AT_ONCE = 256
-"""Rows of one statement on SQLite: more are not faster."""
 
 _NULL = f"\1{secrets.token_hex(6)}"
 """What stands for NULL in COPY: nobody can guess it, so no text is taken for it; unlike `\\N` it needs no escaping."""
@@ -76,30 +71,16 @@ def insert_typed(connection: sa.Connection, table: str, columns: Columns, rows: 
 def insert_plain(connection: sa.Connection, table: str, columns: Columns, rows: Rows) -> None:
     """Batched insert of values that are text already: Core's own statement, without its conversions."""
     statement = insert_statement(connection.dialect.paramstyle, table, columns)
-    connection.exec_driver_sql(statement, [tuple(_values(row, _moments(columns), utc_text)) for row in rows])
+    moments = _moments(columns)
+    values = [tuple(_values(row, moments, utc_text)) for row in rows] if moments else list(rows)
+    connection.exec_driver_sql(statement, values)
 
 
 @lru_cache(maxsize=64)
-def insert_statement(paramstyle: str, table: str, columns: Columns, rows: int = 1) -> str:
-    """An INSERT of so many rows at once."""
+def insert_statement(paramstyle: str, table: str, columns: Columns) -> str:
+    """An INSERT of one row."""
     mark = "?" if paramstyle == "qmark" else "%s"
-    row = f"({', '.join([mark] * len(columns))})"
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - names of ours
-
-
-def insert_at_once(connection: sa.Connection, table: str, columns: Columns, rows: Rows) -> None:
-    """Many rows to a statement, for SQLite: an eighth faster, and Python's lock is let go for all of them at once.
-
-    Row by row it is asked for again each time, and another thread that computes may keep it for 5 ms.
-    """
-    driver: Any = connection.connection.driver_connection
-    at_once = min(_AT_ONCE, driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(columns))
-    for start in range(0, len(rows), at_once):
-        part = rows[start : start + at_once]
-        values = list(chain.from_iterable(part))
-        for at in _moments(columns):
-            values[at :: len(columns)] = map(utc_text, values[at :: len(columns)])
-        connection.exec_driver_sql(insert_statement("qmark", table, columns, len(part)), tuple(values))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"  # noqa: S608 - names of ours
 
 
 def copy_psycopg2(connection: sa.Connection, table: str, columns: Columns, rows: Rows) -> None:

@@ -14,6 +14,7 @@ from otel_llm_sql.rows.twins import CALLBACKS, GENERATING
 from otel_llm_sql.schema import tables as t
 from otel_llm_sql.store.dialects import ASKED, Among, Dialect
 from otel_llm_sql.store.inserts import EPOCH, MICROSECOND, MILLISECOND, TIMES
+from otel_llm_sql.store.marks import has_callbacks
 
 _PER_QUESTION = 5000
 """Values in one IN list: below every database's limit on parameters (asyncpg 32,767; the smallest)."""
@@ -157,6 +158,8 @@ class Reader:
 
     def told_by_callbacks(self, since: int, until: int) -> set[str]:
         """The same of operations, wherever they stand, of which a span of `twins.CALLBACKS` tells."""
+        if not has_callbacks(self._connection):
+            return set()
         return set(self._connection.scalars(self._questions.told_by_callbacks, _between(since, until)))
 
     def operations(self, operation_ids: Collection[str]) -> tuple[list[Row], list[Row]]:

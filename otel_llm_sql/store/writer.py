@@ -28,6 +28,7 @@ from otel_llm_sql.store.faults import translated
 from otel_llm_sql.store.fitting import fit, fit_row, statement_limit
 from otel_llm_sql.store.lines import Lines, NoLines
 from otel_llm_sql.store.locks import Locks
+from otel_llm_sql.store.marks import mark_callbacks
 from otel_llm_sql.store.reader import Reader
 from otel_llm_sql.store.statements import apply, new_rows
 
@@ -112,6 +113,7 @@ class Writer:
             if self._limit is not None:
                 fit(batch, self._limit)
             apply(connection, self._dialect, batch)
+            mark_callbacks(connection, batch.inserts["llm_spans"])
             return batch
 
         while True:
