@@ -99,10 +99,10 @@ def overload(url: str, seed: int) -> tuple[float, int]:
         engine = create_engine(url, timeout=60)
         with engine.connect() as connection:
             connection.exec_driver_sql(HOLD[connection.dialect.name]).close()
-            bodies = requests(100, 100, seed) * 20  # 600 MB
+            bodies = requests(100, 100, seed) * 8  # 260 MB, half of it at the same time
             with get_context("fork").Pool(1) as pool:
                 made = [request(port, "/v1/traces", body) for body in bodies]
-                result = pool.apply_async(send, (port, made, 64, None))
+                result = pool.apply_async(send, (port, made, 400, None))
                 most = 0.0
                 while not result.ready():
                     most = max(most, memory(process))
