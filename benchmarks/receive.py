@@ -7,11 +7,12 @@ and the memory while the database does not take anything. The senders are a proc
 from __future__ import annotations
 
 import argparse
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
@@ -121,14 +122,14 @@ HOLD = {
 """What keeps every writer waiting."""
 
 
-def measure(name: str, new_database: object, big: int, small: int) -> None:
-    """All measures on one kind of database."""
-    full = throughput(new_database(), big, 100, 4, 1)  # type: ignore[operator]
-    single = throughput(new_database(), small, 1, 64, 3)  # type: ignore[operator]
+def measure(name: str, new_database: Callable[[], str], big: int, small: int, runs: int) -> None:
+    """All measures on one kind of database; of the throughput the median of several runs."""
+    full = statistics.median(throughput(new_database(), big, 100, 4, 1) for _ in range(runs))
+    single = statistics.median(throughput(new_database(), small, 1, 64, 3) for _ in range(runs))
     print(f"{name:12} {full:8,.0f} spans/s of 100 to a request, {single:8,.0f} of 1, 64 senders", flush=True)
-    median, last = answers(new_database(), full / 2, 5, 5)  # type: ignore[operator]
+    median, last = answers(new_database(), full / 2, 5, 5)
     print(f"{name:12} under half of that load: median {median * 1000:.0f} ms, p99 {last * 1000:.0f} ms", flush=True)
-    most, refused = overload(new_database(), 7)  # type: ignore[operator]
+    most, refused = overload(new_database(), 7)
     bound = (QUEUE + ALLOWED) / MEGABYTE
     print(f"{name:12} overload: {most:.0f} MB, bound {bound:.0f}; {refused:,} requests refused", flush=True)
 
@@ -155,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=200, help="of 100 spans")
     parser.add_argument("--single", type=int, default=4000, help="requests of one span")
+    parser.add_argument("--runs", type=int, default=3, help="of which the median of spans/s is printed")
     parser.add_argument("--rivals", action="store_true", help="install Phoenix and MLflow, and measure them too")
     parser.add_argument("databases", nargs="*", default=list(KINDS))
     arguments = parser.parse_args()
@@ -165,7 +167,7 @@ def main() -> None:
             print(f"{name:12} left out: {missing}")
             continue
         try:
-            measure(name, server.new_database, arguments.requests, arguments.single)
+            measure(name, server.new_database, arguments.requests, arguments.single, arguments.runs)
         finally:
             server.close()
     if arguments.rivals:

@@ -6,6 +6,7 @@ SIGTERM and SIGINT: it accepts no more, finishes what is in flight within the gr
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import multiprocessing
 import signal
@@ -82,6 +83,7 @@ async def _serve(database: Settings, settings: ReceiverSettings, ports: Ports, r
         grpc_server = await _open_grpc(reception, settings, ports)
         http_server = _HttpServer(_http_config(reception, settings)) if ports.listening else None
         serving = await _open_http(http_server, ports)
+        _relieve_collector()
         ready()
         await stop.wait()
         until = time.monotonic() + settings.grace
@@ -91,6 +93,16 @@ async def _serve(database: Settings, settings: ReceiverSettings, ports: Ports, r
         raise
     # What was answered is committed; what is left had its time.
     await reception.close(max(0.0, until - time.monotonic()))
+
+
+def _relieve_collector() -> None:
+    """Have Python's garbage collector look less often, and not at what is there for good: a tenth of the time.
+
+    Requests hold many objects and hardly a cycle: nearly all are freed without it. The process is ours alone.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 def _stop_signal() -> asyncio.Event:
