@@ -1,7 +1,8 @@
 """A real Collector with one of our files, a backend that keeps what it gets, and a client whose telemetry goes in.
 
-`LLM_SQL_COLLECTOR` names the Collector's program (`.ci/collector` builds one), `LLM_SQL_COLLECTOR_ROUTING` the one for
-`routing.yaml` where the first has no routing connector; otherwise `otelcol-contrib` is taken from the PATH.
+`LLM_SQL_COLLECTOR` names the Collector's program (`.ci/collector` builds one), `LLM_SQL_COLLECTOR_ROUTING` and
+`LLM_SQL_COLLECTOR_REPLAY` those for `routing.yaml` and `replay.yaml` where the first lacks the components; otherwise
+`otelcol-contrib` is taken from the PATH.
 """
 
 from __future__ import annotations
@@ -33,18 +34,35 @@ from otel_llm_sql.intake.signal import Signal
 FOLDER = Path(__file__).parent.parent / "collector-config"
 READ = {"/v1/traces": signals_from_traces, "/v1/logs": signals_from_logs}
 TOKEN = "senders-show-it"
+OWN = {"routing.yaml": "LLM_SQL_COLLECTOR_ROUTING", "replay.yaml": "LLM_SQL_COLLECTOR_REPLAY"}
+"""Files for which a Collector of its own is built -> the variable that names it."""
+
+FORMER = {"otlp_json_file": "otlpjsonfile", "otlp_http": "otlphttp"}
+"""Names of components -> what a Collector before 0.144 calls them, as the one for the replay is."""
+
 _SECONDS = 120
 """How long something may take on a machine that is busy."""
 
 
 def program(file: str = "") -> str:
     """The Collector that runs a file; the test is skipped where there is none, and fails where there must be one."""
-    routing = os.environ.get("LLM_SQL_COLLECTOR_ROUTING") if file == "routing.yaml" else None
-    found = routing or os.environ.get("LLM_SQL_COLLECTOR") or shutil.which("otelcol-contrib")
+    own = os.environ.get(OWN[file]) if file in OWN else None
+    found = own or os.environ.get("LLM_SQL_COLLECTOR") or shutil.which("otelcol-contrib")
     if found is None:
         assert not os.environ.get("LLM_SQL_REQUIRE_COLLECTOR"), "LLM_SQL_COLLECTOR is to name a Collector here"
         pytest.skip("no Collector here: set LLM_SQL_COLLECTOR, or let .ci/collector build one")
     return found
+
+
+def configuration(file: str, directory: Path) -> Path:
+    """A file of ours as its Collector takes it: the one for the replay wants the former names of components."""
+    if file != "replay.yaml" or OWN[file] not in os.environ:
+        return FOLDER / file
+    text = (FOLDER / file).read_text()
+    for name, former in FORMER.items():
+        text = text.replace(name, former)
+    (directory / file).write_text(text)
+    return directory / file
 
 
 def quiet_port() -> int:
@@ -157,7 +175,7 @@ class Collector(Process):
         return f"{scheme}://127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
-        files = [f"--config={FOLDER / file}" for file in self._files]
+        files = [f"--config={configuration(file, self.directory)}" for file in self._files]
         # Its own metrics have one port by default, which two Collectors cannot share.
         return [self._program, *files, "--set=service.telemetry.metrics.level=none"]
 

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,19 @@ import sqlalchemy as sa
 import trustme
 import yaml
 from collector_client import Application, is_wanted, key
-from collectors import FOLDER, TOKEN, Backend, Broker, Collector, Receiver, post, program, running, wait_until
+from collectors import (
+    FOLDER,
+    TOKEN,
+    Backend,
+    Broker,
+    Collector,
+    Receiver,
+    configuration,
+    post,
+    program,
+    running,
+    wait_until,
+)
 from databases import KINDS, Missing
 from recordings import ALL, load, truth
 from recordings import FOLDER as CORPUS
@@ -39,9 +52,6 @@ Rows = dict[str, list[str]]
 LEFT: set[str] = set()
 
 FILES = sorted(path.name for path in FOLDER.glob("*.yaml"))
-NOT_BUILT = "replay.yaml"
-"""Its receiver is in no Collector that can be built from the Go module proxy."""
-
 OVERLAYS = {"gateway-tls.yaml": "gateway.yaml"}
 FILTERING = sorted(name for name in FILES if "IsMatch(" in (FOLDER / name).read_text())
 COPYING = ("fan-out.yaml", "routing.yaml")
@@ -65,34 +75,18 @@ def _content_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- the files as they stand
 
 
-def validated(name: str, document: Path, tmp_path: Path) -> str:
-    """What a Collector says against a file."""
-    base = OVERLAYS.get(name)
-    files = [*([FOLDER / base] if base else []), document]
+@pytest.mark.parametrize("name", FILES)
+def test_a_collector_takes_the_file(name: str, tmp_path: Path) -> None:
+    """`validate` finds nothing wrong, with no variable set but the token that has no default."""
+    files = [OVERLAYS[name], name] if name in OVERLAYS else [name]
     checked = subprocess.run(
-        [program(name), "validate", *(f"--config={file}" for file in files)],
+        [program(name), "validate", *(f"--config={configuration(file, tmp_path)}" for file in files)],
         capture_output=True,
         text=True,
         env={"COLLECTOR_TOKEN": TOKEN, "COLLECTOR_STORAGE": str(tmp_path), "ARCHIVE": str(tmp_path)},
         check=False,
     )
-    return checked.stdout + checked.stderr if checked.returncode else ""
-
-
-@pytest.mark.parametrize("name", [name for name in FILES if name != NOT_BUILT])
-def test_a_collector_takes_the_file(name: str, tmp_path: Path) -> None:
-    """`validate` finds nothing wrong, with no variable set but the token that has no default."""
-    assert validated(name, FOLDER / name, tmp_path) == ""
-
-
-def test_a_collector_takes_the_replay_but_for_its_receiver(tmp_path: Path) -> None:
-    """All else in replay.yaml is right: with another receiver in its place a Collector takes it."""
-    text = (FOLDER / NOT_BUILT).read_text()
-    document = yaml.safe_load(text.replace("[otlp_json_file]", "[otlp]"))
-    document["receivers"] = {"otlp": {"protocols": {"http": {}}}}
-    (tmp_path / "replay.yaml").write_text(yaml.safe_dump(document))
-    assert validated(NOT_BUILT, tmp_path / "replay.yaml", tmp_path) == ""
-    assert components(NOT_BUILT, "receivers").keys() == {"otlp_json_file"}
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -479,6 +473,51 @@ def test_an_archive_is_stored_later_once(tmp_path: Path, databases: tuple[str, s
     for _ in range(2):
         assert main(["import", "--db-uri", databases[0], *files]) == 0
         assert rows(databases[0]) == wanted
+
+
+def spans_received(receiver: Receiver) -> int:
+    """What the receiver has counted since it started."""
+    with urllib.request.urlopen(f"{receiver.url}/metrics") as answer:  # noqa: S310 - a URL of this test
+        text = answer.read().decode()
+    found = re.search(r'^otel_llm_sql_receiver_received_total\{signal="traces"\} (\S+)$', text, re.MULTILINE)
+    assert found, text
+    return int(float(found[1]))
+
+
+def spans_told(application: Application) -> int:
+    """The spans that it has ended."""
+    return sum(signal.kind == "span" for signal in application.told())
+
+
+def test_files_are_replayed_while_they_are_written(tmp_path: Path, server: Any) -> None:
+    """What archive.yaml writes replay.yaml stores, each row once: the database goes away, the reader is killed."""
+    databases = server.new_database(), server.new_database()
+    archive = {"ARCHIVE": str(tmp_path / "archive")}
+    receiver = Receiver(tmp_path, databases[0])
+    reading = tmp_path / "reader"
+    reading.mkdir()
+    writer = Collector("archive.yaml", tmp_path, **archive)
+    reader = Collector("replay.yaml", reading, LLM_SQL_ENDPOINT=receiver.url, **archive)
+    application = Application(writer.url, TOKEN)
+    with Backend() as none, running(receiver, writer, reader), application.instrumented():
+        place = Place(reader, receiver, none, application, *databases)
+        application.visit("before")
+        place.require_everything()
+        server.kill()
+        application.visit("while the database is down")
+        wait_until(lambda: "Retry" in reader.log() or "retry" in reader.log(), "the reader has tried")
+        reader.end(signal.SIGKILL)
+        application.visit("while nobody reads")
+        reader.start()
+        server.start()
+        application.visit("after")
+        place.require_everything()
+        reader.end()
+        received, told = spans_received(receiver), spans_told(application)
+        reader.start()
+        application.visit("at last")
+        place.require_everything()
+        assert spans_received(receiver) - received == spans_told(application) - told, "it goes on where it left off"
 
 
 # -- Kafka
