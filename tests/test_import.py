@@ -596,7 +596,9 @@ def test_progress_is_shown_on_a_terminal_alone(program: str, database: str) -> N
     assert (piped.stderr, piped.stdout.count("\n")) == ("", 1)
 
 
-@pytest.mark.parametrize("payload", [LINES, gzip.compress(LINES), TRACES.read_bytes() + LOGS.read_bytes()])
+@pytest.mark.parametrize(
+    "payload", [LINES, gzip.compress(LINES), TRACES.read_bytes() + LOGS.read_bytes()], ids=["lines", "gzip", "protobuf"]
+)
 def test_standard_input(payload: bytes, database: str) -> None:
     """`-` is what comes through a pipe, in any form."""
     command = [sys.executable, "-c", RUN, "import", "--db-uri", database, "-"]
