@@ -26,8 +26,12 @@ class DatabaseUnavailableError(StoreError):
     """A transient fault (not reachable, busy, full, read-only, timed out): the same rows may succeed later."""
 
 
+class AccessDeniedError(DatabaseUnavailableError):
+    """The database does not let this user in, or not write: once that is granted the same rows succeed."""
+
+
 class SchemaError(StoreError):
-    """The tables are not the version this package writes; `otel-llm-sql migrate` or an upgrade is needed."""
+    """The tables are not the version this package writes, or could not be made; nothing is written until they are."""
 
 
 class RejectedRowsError(StoreError):

@@ -6,12 +6,19 @@ the code alone, because servers quote values (prompts) in theirs.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from otel_llm_sql.errors import DatabaseUnavailableError, RejectedRowsError, SchemaError, StoreError
+from otel_llm_sql.errors import (
+    AccessDeniedError,
+    DatabaseUnavailableError,
+    RejectedRowsError,
+    SchemaError,
+    StoreError,
+)
 
 # PostgreSQL: connection (08), rollbacks (40), resources (53), operator intervention (57P), lock not available, our own
 # statement timeout, and a server that became read-only.
@@ -19,13 +26,18 @@ _TRANSIENT_STATES = ("08", "40", "53", "57P", "55P03", "57014", "25006", "58")
 _SQLSTATE_LENGTH = 5
 _MISSING_STATES = ("42P01", "42703", "3F000")
 _CONFLICT_STATES = ("23505", "23503")
+_DENIED_STATES = ("28", "3D000", "42501")
+
+# What psycopg says without a SQLSTATE when PostgreSQL lets it not in; in other languages it is taken for a lost one.
+_DENIED_WORDS = re.compile(r'password authentication failed|no pg_hba\.conf entry|(role|database) ".*" does not exist')
 
 # MariaDB and MySQL: lock timeouts, deadlocks, lost connections, too many connections, read-only, disk full, timeouts.
 _TRANSIENT_NUMBERS = frozenset(
     {1020, 1021, 1040, 1041, 1053, 1129, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1792, 1836, 1927}
     | {1028, 1114, 1180, 1969, 2002, 2003, 2006, 2013, 2055, 3024, 4031}
 )
-_MISSING_NUMBERS = frozenset({1146, 1054, 1049})
+_MISSING_NUMBERS = frozenset({1146, 1054})
+_DENIED_NUMBERS = frozenset({1044, 1045, 1049, 1130, 1142, 1143, 1227, 1370, 1698})
 _CONFLICT_NUMBERS = frozenset({1062, 1451, 1452})
 
 _TRANSIENT_SQLITE = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY"})
@@ -43,8 +55,12 @@ def translated(error: Exception) -> StoreError:
             "no connection was free in the pool: raise pool_size or pool_timeout in the URL"
         )
     original = getattr(error, "orig", None) or error
-    code = _code(original)
-    what = f"{type(original).__name__}{f' {code}' if code else ''}"
+    code, what = _code(original), named(error)
+    if _is_denied(original, code):
+        return AccessDeniedError(
+            f"{what}: the user may not connect or write: check user, password and database of the URL,"
+            " and whether CREATE, SELECT, INSERT, UPDATE and DELETE are granted"
+        )
     if _is_missing(original, code):
         return SchemaError(
             f"{what}: the tables are not there, or not those of this version: run `otel-llm-sql migrate`"
@@ -52,8 +68,18 @@ def translated(error: Exception) -> StoreError:
     if _is_conflict(original, code):
         return ConflictError(f"{what}: another writer stored the same key")
     if _is_transient(error, original, code):
-        return DatabaseUnavailableError(f"{what}: the database does not take rows now")
+        is_lost = not code and not isinstance(original, sqlite3.Error)
+        return DatabaseUnavailableError(
+            f"{what}: {'there is no connection to the database' if is_lost else 'the database does not take rows now'}"
+        )
     return RejectedRowsError(f"{what}: the database refuses these rows")
+
+
+def named(error: Exception) -> str:
+    """Class and code of a driver's error: all of it that cannot quote a value."""
+    original = getattr(error, "orig", None) or error
+    code = _code(original)
+    return f"{type(original).__name__}{f' {code}' if code else ''}"
 
 
 def _code(original: BaseException) -> str:
@@ -69,6 +95,12 @@ def _code(original: BaseException) -> str:
 def _number(code: str) -> int | None:
     """MySQL's error number; None for a SQLSTATE, which has five characters, all of them digits in some."""
     return int(code) if code.isdecimal() and len(code) < _SQLSTATE_LENGTH else None
+
+
+def _is_denied(original: BaseException, code: str) -> bool:
+    if code:
+        return _number(code) in _DENIED_NUMBERS or (not _number(code) and code.startswith(_DENIED_STATES))
+    return not isinstance(original, sqlite3.Error) and _DENIED_WORDS.search(str(original)) is not None
 
 
 def _is_missing(original: BaseException, code: str) -> bool:

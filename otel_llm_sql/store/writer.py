@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from otel_llm_sql import rows
-from otel_llm_sql.errors import DatabaseUnavailableError
+from otel_llm_sql.errors import AccessDeniedError, DatabaseUnavailableError, RejectedRowsError, SchemaError
 from otel_llm_sql.records import Operation
 from otel_llm_sql.schema import versions
 from otel_llm_sql.schema.tables import dead_letters
@@ -24,7 +24,7 @@ from otel_llm_sql.settings import Settings
 from otel_llm_sql.store.checkpoints import Checkpoints
 from otel_llm_sql.store.dialects import DIALECTS, UNKNOWN
 from otel_llm_sql.store.engines import after_fork, create_engine, database_url, uninstrumented
-from otel_llm_sql.store.faults import translated
+from otel_llm_sql.store.faults import named, translated
 from otel_llm_sql.store.fitting import fit, fit_row, statement_limit
 from otel_llm_sql.store.lines import Lines, NoLines
 from otel_llm_sql.store.locks import Locks
@@ -152,6 +152,12 @@ class Writer:
         while True:
             try:
                 return self._transaction(attempt, deadline)
+            except AccessDeniedError:
+                # Nobody grants it within seconds, and a server may lock out who asks too often. Connections that are
+                # open would not learn of it: MySQL looks at what is granted when they begin.
+                with uninstrumented():
+                    self._engine.dispose()
+                raise
             except DatabaseUnavailableError as error:
                 if reason and time.monotonic() >= deadline:
                     raise reason from error  # this try was cut short by ourselves: that tells nothing
@@ -169,10 +175,7 @@ class Writer:
         driver_error = self._engine.dialect.loaded_dbapi.Error
         with uninstrumented(), _translating(driver_error), self._lines.cut_after(left):
             if not self._ready:
-                versions.ensure(self._engine)
-                with self._engine.connect() as connection:
-                    self._limit = statement_limit(connection, self._dialect)
-                self._ready = True
+                self._prepare()
             with self._engine.connect() as connection:
                 try:
                     with connection.begin():
@@ -180,6 +183,20 @@ class Writer:
                 except driver_error as error:  # from COPY, which SQLAlchemy does not see
                     connection.invalidate(error)
                     raise
+
+    def _prepare(self) -> None:
+        """Have the tables there, and know the database's limits."""
+        try:
+            versions.ensure(self._engine)
+        except sa.exc.DBAPIError as error:
+            if isinstance(translated(error), RejectedRowsError):  # it is not the rows that it refuses
+                raise SchemaError(
+                    f"the database refuses our tables ({named(error)}): SQLite, PostgreSQL, MySQL and MariaDB take them"
+                ) from error
+            raise
+        with self._engine.connect() as connection:
+            self._limit = statement_limit(connection, self._dialect)
+        self._ready = True
 
     def forget_schema(self) -> None:
         """Look at the schema again before the next write."""
