@@ -1,5 +1,7 @@
 """Real database servers for the tests: SQLite files, PostgreSQL from a wheel, MariaDB from the system.
 
+Where `LLM_SQL_MYSQL` names MySQL's `mysqld` (`.ci/mysql` fetches one), MySQL stands in MariaDB's place.
+
 A server is started once per test worker, in a directory of its own, listening on a Unix socket and a free port of
 127.0.0.1. Every test gets an empty database of its own.
 """
@@ -182,6 +184,7 @@ class MariaDB(Server):
     """MariaDB as the system has it (`apt-get install mariadb-server`)."""
 
     scheme = "mysql"
+    options: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,28 +192,27 @@ class MariaDB(Server):
         install = shutil.which("mariadb-install-db")
         if not server or not install:
             raise Missing("apt-get install mariadb-server")
+        self._set_up(
+            server,
+            *(install, "--no-defaults", f"--datadir={self.directory / 'data'}", "--skip-test-db"),
+            "--auth-root-authentication-method=normal",
+        )
+
+    def _set_up(self, server: str, *installation: str) -> None:
         self.server = server
         if os.geteuid() == 0:
             shutil.chown(self.directory, "nobody", "nogroup")
         try:
-            self._install(install)
+            _quietly(*installation, cwd=self.directory, **_demoted())
         except subprocess.CalledProcessError:  # it failed once on a machine under load
             shutil.rmtree(self.directory / "data", ignore_errors=True)
-            self._install(install)
+            _quietly(*installation, cwd=self.directory, **_demoted())
         (self.directory / "init.sql").write_text(
             f"CREATE USER IF NOT EXISTS '{PLAIN}'@'%' IDENTIFIED BY '{PLAIN}';\n"
             f"GRANT ALL ON *.* TO '{PLAIN}'@'%' WITH GRANT OPTION;\n"
         )
         (self.directory / "init.sql").chmod(0o644)
         self.start()
-
-    def _install(self, program: str) -> None:
-        _quietly(
-            *(program, "--no-defaults", f"--datadir={self.directory / 'data'}", "--skip-test-db"),
-            "--auth-root-authentication-method=normal",
-            cwd=self.directory,
-            **_demoted(),
-        )
 
     def admin_url(self) -> str:
         return f"mysql+pymysql://{PLAIN}:{PLAIN}@127.0.0.1:{self.port}/mysql"
@@ -223,7 +225,7 @@ class MariaDB(Server):
                     *(self.server, "--no-defaults", f"--datadir={self.directory / 'data'}", f"--port={self.port}"),
                     *("--bind-address=127.0.0.1", f"--socket={self.directory / 'sock'}", "--skip-log-bin"),
                     *("--innodb-flush-log-at-trx-commit=2", f"--init-file={self.directory / 'init.sql'}"),
-                    *(f"--pid-file={self.directory / 'pid'}", "--skip-name-resolve"),
+                    *(f"--pid-file={self.directory / 'pid'}", "--skip-name-resolve", *self.options),
                     f"--tmpdir={self.directory}",  # a server that starts deletes the temporary tables in its tmpdir
                 ],
                 stdout=log,
@@ -232,6 +234,21 @@ class MariaDB(Server):
                 **_demoted(),  # type: ignore[call-overload]
             )
         self.wait()
+
+
+class MySQL(MariaDB):
+    """MySQL as `LLM_SQL_MYSQL` names it; passwords are checked as its servers do by default (caching_sha2_password)."""
+
+    # MariaDB's default for the largest statement; MySQL's would let a test's large prompt pass.
+    options = ("--mysqlx=OFF", "--secure-file-priv=", "--max-allowed-packet=16M")
+
+    def __init__(self) -> None:
+        Server.__init__(self)
+        server = os.environ["LLM_SQL_MYSQL"]
+        data, log = self.directory / "data", self.directory / "installation"
+        self._set_up(
+            server, server, "--no-defaults", f"--datadir={data}", "--initialize-insecure", f"--log-error={log}"
+        )
 
 
 @dataclass
@@ -250,5 +267,5 @@ class SQLite:
 KINDS = {
     "sqlite": lambda: SQLite(Path(tempfile.mkdtemp(prefix="llmsql-"))),
     "postgresql": PostgreSQL,
-    "mariadb": MariaDB,
+    "mariadb": MySQL if os.environ.get("LLM_SQL_MYSQL") else MariaDB,
 }

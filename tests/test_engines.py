@@ -165,7 +165,9 @@ QUERIES = {
     "postgresql": "SELECT current_setting('TimeZone'), current_setting('transaction_isolation'),"
     " current_setting('statement_timeout'), current_setting('lock_timeout'),"
     " current_setting('idle_in_transaction_session_timeout'), current_setting('application_name')",
-    "mariadb": "SELECT @@time_zone, @@tx_isolation, @@max_statement_time, @@innodb_lock_wait_timeout,"
+    # Executable comments: the first is read by MariaDB alone, the second by MySQL alone.
+    "mariadb": "SELECT @@time_zone, /*M!100101 @@tx_isolation, @@max_statement_time, */"
+    " /*!50708 @@transaction_isolation, @@max_execution_time / 1000, */ @@innodb_lock_wait_timeout,"
     " @@sql_mode LIKE 'STRICT_ALL_TABLES,%%', @@character_set_connection",
 }
 EXPECTED = {

@@ -281,7 +281,7 @@ def test_the_callers_engine_is_left_as_it_was(filled: str, kind: str) -> None:
     limit = {
         "sqlite": "PRAGMA query_only",
         "postgresql": "SHOW statement_timeout",
-        "mariadb": "SELECT @@max_statement_time",
+        "mariadb": "SELECT /*M!100101 @@max_statement_time */ /*!50708 @@max_execution_time */",
     }[kind]
     with engine.connect() as connection:
         before = connection.exec_driver_sql(limit).scalar()

@@ -42,7 +42,7 @@ class Exclusion:
 
 
 # GET_LOCK belongs to the whole server, hence the name of the database in it.
-_MYSQL_LOCK = "SHA1(CONCAT('otel_llm_sql schema ', DATABASE()))"
+_MYSQL_LOCK = "SHA2(CONCAT('otel_llm_sql schema ', DATABASE()), 256)"
 _MYSQL = Exclusion(
     acquire=f"SELECT GET_LOCK({_MYSQL_LOCK}, 5)",
     release=f"SELECT RELEASE_LOCK({_MYSQL_LOCK})",
