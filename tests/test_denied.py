@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 import sqlalchemy as sa
+from databases import KINDS, MySQL
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from otel_llm_sql import LlmSqlSpanExporter, notices
@@ -151,3 +152,22 @@ def test_tables_that_are_refused(new_database: Callable[[str], str], caplog: pyt
     exporter.shutdown()
     tables = stored(newcomer.admin)
     assert (len(tables["llm_operations"]), tables["llm_dead_letters"]) == (SPANS, [])
+
+
+if KINDS["mariadb"] is MySQL:
+
+    @pytest.mark.parametrize("newcomer", ["mariadb"], indirect=True)
+    def test_a_login_that_needs_a_package(
+        newcomer: Newcomer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Without TLS a first login needs `cryptography`: if it is missing that is said, and nothing is lost."""
+        newcomer.create()
+        newcomer.may_make_tables()
+        exporter = LlmSqlSpanExporter(url=f"{newcomer.url}?ssl_disabled=true")
+        with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, "otel_llm_sql"):
+            patch.setattr("pymysql._auth._have_cryptography", False)
+            assert exporter.export(chat_spans(SPANS)) is FAILED
+        assert "pip install 'otel-llm-sql[mysql]'" in caplog.text
+        assert exporter.force_flush()
+        exporter.shutdown()
+        assert len(stored(newcomer.admin)["llm_operations"]) == SPANS

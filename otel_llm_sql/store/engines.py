@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.ext.asyncio import create_async_engine as _create_async_engine
 
-from otel_llm_sql.errors import DriverMissingError, SettingsError
+from otel_llm_sql.errors import AccessDeniedError, DriverMissingError, SettingsError
 from otel_llm_sql.schema.versions import SCHEMA_OPTION
 from otel_llm_sql.settings import mask
 from otel_llm_sql.store.connections import SESSIONS, UNKNOWN, Purpose, Role, no_arguments
@@ -173,7 +173,7 @@ def _prepared(engine: sa.Engine, parsed: DatabaseUrl, purpose: Purpose) -> sa.En
         if directory and purpose.role == "write":
             # Prompts are private: a directory that we make is the user's alone.
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with uninstrumented():
+        with uninstrumented(), _able_to_log_in():
             return dialect.connect(*arguments, **named)
 
     def connected(connection: Any, _record: Any) -> None:
@@ -191,6 +191,17 @@ def _prepared(engine: sa.Engine, parsed: DatabaseUrl, purpose: Purpose) -> sa.En
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     engine.update_execution_options(**{SCHEMA_OPTION: purpose.schema})
     return engine
+
+
+@contextmanager
+def _able_to_log_in() -> Iterator[None]:
+    """Say what to install where a driver cannot log in: PyMySQL, without TLS, to servers with MySQL's own defaults."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "cryptography" not in str(error):
+            raise
+        raise AccessDeniedError("the driver cannot log in: pip install 'otel-llm-sql[mysql]'") from error
 
 
 def _say(connection: Any, statement: str, timeout: float) -> None:
