@@ -99,6 +99,8 @@ PER_KIND = {
         "sleep": "SELECT SLEEP(100)",
         "benchmark": "SELECT BENCHMARK(1000000000000, MD5('x'))",
         "get_lock": "SELECT GET_LOCK('escaped', 0)",
+        "failover": "SELECT asynchronous_connection_failover_delete_source('c', 'host', 3306, '')",
+        "lock of a service": "SELECT service_get_write_locks('escaped', 'a', 0)",
         "load_file": "SELECT LOAD_FILE('/etc/passwd')",
         "call": "CALL something()",
         "do": "DO SLEEP(100)",

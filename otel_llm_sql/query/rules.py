@@ -67,6 +67,12 @@ MYSQL = Rules(
             *("wait_until_sql_thread_after_gtids", "last_insert_id", "sys_exec", "sys_eval", "sys_set", "analyse"),
         }
     ),
+    # MySQL's own functions and components that steer replication, firewalls, keys, audits and locks of services.
+    prefixes=(
+        *("asynchronous_connection_failover_", "group_replication_", "innodb_redo_log_", "service_get_"),
+        *("service_release_", "keyring_", "mysql_firewall_", "set_firewall_", "firewall_", "version_tokens_"),
+        *("audit_log_", "audit_api_", "masking_dictionary_", "dictionary_"),
+    ),
     symbols=frozenset({":="}),
     comments=("/*!", "/*M!"),
 )
