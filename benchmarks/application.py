@@ -12,7 +12,7 @@ import gc
 import multiprocessing
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +23,8 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from write import KINDS, Missing, exported, limit, stored
+from servers import started
+from write import exported, limit, stored
 
 from otel_llm_sql.exporter import LlmSqlSpanExporter
 
@@ -96,25 +97,21 @@ def show(what: str, load: str, seconds: list[tuple[float, float]], count: int, n
     print(f"{what:12} {load:18} {ours:7.1f} us/span   OTLP {otlp:7.1f}   ratio {ratio:5.2f}{note}", flush=True)
 
 
-def measure(kind: str, endpoint: str, operations: int, runs: int) -> None:
+def measure(kind: str, new_database: Callable[[], str], endpoint: str, operations: int, runs: int) -> None:
     """Both loads into one kind of database."""
-    server = KINDS[kind]()
-    try:
-        for name, history in LOADS.items():
-            load = spans(operations, history=history)
-            gc.collect()
-            gc.freeze()  # as in write.py: an application does not keep its spans
-            seconds, bare = [], []
-            for _ in range(runs):
-                url = server.new_database()
-                ours = cpu(LlmSqlSpanExporter(url=url, timeout=60), load)
-                seconds.append((ours, cpu(OTLPSpanExporter(endpoint=endpoint), load)))
-                if kind == "sqlite":
-                    bare.append(limit(server.new_database(), stored(url), time.process_time))
-            note = f"   (SQLite itself {statistics.median(bare) / operations * 1e6:.1f})" if bare else ""
-            show(kind, name, seconds, operations, note)
-    finally:
-        server.close()
+    for name, history in LOADS.items():
+        load = spans(operations, history=history)
+        gc.collect()
+        gc.freeze()  # as in write.py: an application does not keep its spans
+        seconds, bare = [], []
+        for _ in range(runs):
+            url = new_database()
+            ours = cpu(LlmSqlSpanExporter(url=url, timeout=60), load)
+            seconds.append((ours, cpu(OTLPSpanExporter(endpoint=endpoint), load)))
+            if kind == "sqlite":
+                bare.append(limit(new_database(), stored(url), time.process_time))
+        note = f"   (SQLite itself {statistics.median(bare) / operations * 1e6:.1f})" if bare else ""
+        show(kind, name, seconds, operations, note)
 
 
 def ignore(endpoint: str, count: int, runs: int) -> None:
@@ -138,11 +135,8 @@ def main() -> None:
     arguments = parser.parse_args()
     print("CPU of the application per span, in batches of 512")
     with sink() as endpoint:
-        for kind in arguments.databases:
-            try:
-                measure(kind, endpoint, arguments.operations, arguments.runs)
-            except Missing as missing:
-                print(f"{kind:12} left out: {missing}")
+        for kind, new_database in started(arguments.databases):
+            measure(kind, new_database, endpoint, arguments.operations, arguments.runs)
         ignore(endpoint, arguments.operations, arguments.runs)
 
 

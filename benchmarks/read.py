@@ -8,20 +8,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from unittest import mock
 
 import polars as pl
 import sqlalchemy as sa
+from servers import NAMES, started
 
 from otel_llm_sql.query import Query
 from otel_llm_sql.query.filters import COLUMNS
 from otel_llm_sql.schema.tables import metadata
 from otel_llm_sql.store.engines import create_engine
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
-from databases import KINDS, Missing
 
 ROUNDS = 2
 SELECT = (
@@ -158,39 +154,30 @@ READERS = {
 }
 
 
-def measure(kind: str, rows: int) -> dict[str, float]:
-    """Seconds of each reader on one kind of database, the best of a few rounds in turn."""
-    server = KINDS[kind]()
-    try:
-        url = server.new_database()
-        engine = create_engine(url, timeout=600, poolclass=sa.NullPool)
-        with engine.connect() as connection:
-            metadata.create_all(connection)
-            fill(connection, rows)
-        best: dict[str, float] = {}
-        readers = {name: read for name, read in READERS.items() if not (name == "ADBC" and kind == "mariadb")}
-        for _ in range(ROUNDS):
-            for name, read in readers.items():
-                started = time.perf_counter()
-                found = read(url)
-                best[name] = min(best.get(name, 1e9), time.perf_counter() - started)
-                if found.height != rows:
-                    raise SystemExit(f"{name} read {found.height} rows of {rows}")
-        return best
-    finally:
-        server.close()
+def measure(kind: str, url: str, rows: int) -> dict[str, float]:
+    """Seconds of each reader on one database, the best of a few rounds in turn."""
+    engine = create_engine(url, timeout=600, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        metadata.create_all(connection)
+        fill(connection, rows)
+    best: dict[str, float] = {}
+    readers = {name: read for name, read in READERS.items() if not (name == "ADBC" and kind == "mariadb")}
+    for _ in range(ROUNDS):
+        for name, read in readers.items():
+            begun = time.perf_counter()
+            found = read(url)
+            best[name] = min(best.get(name, 1e9), time.perf_counter() - begun)
+            if found.height != rows:
+                raise SystemExit(f"{name} read {found.height} rows of {rows}")
+    return best
 
 
 def main() -> None:
     """Print a line for each reader and database."""
     rows = next((int(word) for word in sys.argv[1:] if word.isdigit()), 200_000)
     print(f"Reading {rows:,} operations x {len(COLUMNS)} columns into Polars")
-    for kind in [word for word in sys.argv[1:] if word in KINDS] or KINDS:
-        try:
-            best = measure(kind, rows)
-        except Missing as missing:
-            print(f"{kind}: not installed here ({missing})")
-            continue
+    for kind, new_database in started([word for word in sys.argv[1:] if word in NAMES]):
+        best = measure(kind, new_database(), rows)
         for name, seconds in best.items():
             ratios = "".join(f"  {seconds / best[of]:5.2f} x {of}" for of in ("ADBC", "pl.read_database") if of in best)
             print(f"{kind:11} {name:20} {seconds:6.2f} s {rows / seconds:10,.0f} rows/s{ratios}")

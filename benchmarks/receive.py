@@ -22,10 +22,7 @@ from load import spans
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from rivals import RIVALS, Rival
 from senders import Sent, free_port, memory, request, send, wait_until_ready
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
-from databases import KINDS, Missing
+from servers import NAMES, started
 
 from otel_llm_sql.store.engines import create_engine
 
@@ -158,18 +155,10 @@ def main() -> None:
     parser.add_argument("--single", type=int, default=4000, help="requests of one span")
     parser.add_argument("--runs", type=int, default=3, help="of which the median of spans/s is printed")
     parser.add_argument("--rivals", action="store_true", help="install Phoenix and MLflow, and measure them too")
-    parser.add_argument("databases", nargs="*", default=list(KINDS))
+    parser.add_argument("databases", nargs="*", default=list(NAMES))
     arguments = parser.parse_args()
-    for name in arguments.databases or KINDS:
-        try:
-            server = KINDS[name]()
-        except Missing as missing:
-            print(f"{name:12} left out: {missing}")
-            continue
-        try:
-            measure(name, server.new_database, arguments.requests, arguments.single, arguments.runs)
-        finally:
-            server.close()
+    for name, new_database in started(arguments.databases):
+        measure(name, new_database, arguments.requests, arguments.single, arguments.runs)
     if arguments.rivals:
         for known in RIVALS:
             with tempfile.TemporaryDirectory() as folder:

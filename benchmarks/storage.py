@@ -8,17 +8,12 @@ operations.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from pathlib import Path
 
 import sqlalchemy as sa
 from load import spans
 from opentelemetry.sdk.trace import ReadableSpan
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
-from databases import KINDS, Missing
+from servers import NAMES, started
 
 from otel_llm_sql.exporter import LlmSqlSpanExporter
 from otel_llm_sql.rows import TABLES
@@ -106,32 +101,24 @@ def main() -> None:
     """Print a line for each database."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--conversations", type=int, default=20)
-    parser.add_argument("databases", nargs="*", default=list(KINDS))
+    parser.add_argument("databases", nargs="*", default=list(NAMES))
     arguments = parser.parse_args()
     calls = conversation(0)
     first, last = (sum(map(payload, part)) / TENTH / 1000 for part in (calls[:TENTH], calls[-TENTH:]))
     print(f"payload of a call: {first:,.0f} kB in the first tenth, {last:,.0f} kB in the last")
-    for name in arguments.databases or KINDS:
-        try:
-            server = KINDS[name]()
-        except Missing as missing:
-            print(f"{name:12} left out: {missing}")
-            continue
-        try:
-            url = server.new_database()
-            seconds = write(url, arguments.conversations)
-            ours, theirs = (size / arguments.conversations / 1000 for size in sizes(url))
-            begun, ended = (
-                sum(part) / TENTH / arguments.conversations * 1e6 for part in (seconds[:TENTH], seconds[-TENTH:])
-            )
-            print(
-                f"{name:12} {ours:5,.0f} kB a conversation, {theirs:6,.0f} with messages whole: ratio"
-                f" {theirs / ours:.1f}. A call {begun:,.0f} us at first, {ended:,.0f} at last: {ended / begun:.1f} x"
-                f" (payload {last / first:.1f} x)",
-                flush=True,
-            )
-        finally:
-            server.close()
+    for name, new_database in started(arguments.databases):
+        url = new_database()
+        seconds = write(url, arguments.conversations)
+        ours, theirs = (size / arguments.conversations / 1000 for size in sizes(url))
+        begun, ended = (
+            sum(part) / TENTH / arguments.conversations * 1e6 for part in (seconds[:TENTH], seconds[-TENTH:])
+        )
+        print(
+            f"{name:12} {ours:5,.0f} kB a conversation, {theirs:6,.0f} with messages whole: ratio"
+            f" {theirs / ours:.1f}. A call {begun:,.0f} us at first, {ended:,.0f} at last: {ended / begun:.1f} x"
+            f" (payload {last / first:.1f} x)",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

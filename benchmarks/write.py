@@ -11,19 +11,14 @@ import argparse
 import gc
 import io
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from pathlib import Path
 
 import sqlalchemy as sa
 from load import spans
 from opentelemetry.sdk.trace.export import SpanExporter
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
-from databases import KINDS, Missing
+from servers import NAMES, started
 
 from otel_llm_sql.exporter import LlmSqlSpanExporter
 from otel_llm_sql.rows import TABLES
@@ -124,18 +119,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--operations", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("databases", nargs="*", default=list(KINDS))
+    parser.add_argument("databases", nargs="*", default=list(NAMES))
     arguments = parser.parse_args()
-    for name in arguments.databases or KINDS:
-        try:
-            server = KINDS[name]()
-        except Missing as missing:
-            print(f"{name:12} left out: {missing}")
-            continue
-        try:
-            measure(name, server.new_database, arguments.operations, arguments.runs)
-        finally:
-            server.close()
+    for name, new_database in started(arguments.databases):
+        measure(name, new_database, arguments.operations, arguments.runs)
 
 
 if __name__ == "__main__":
