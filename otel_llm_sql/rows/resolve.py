@@ -60,6 +60,7 @@ class Resolution:
 
     Attributes:
         evidences: evidence of every span that is looked at, old and new together.
+        further: how many signals of the batch told about a span, beside the first.
         kept: rows of `llm_spans` that exist, light ones included, by span.
         old: rows of `llm_operations` that may change, by id.
         traces: what `_outlined` found; empty until somebody asks.
@@ -70,6 +71,7 @@ class Resolution:
     texts: Texts = field(default_factory=Texts)
     evidences: dict[SpanKey, Evidence] = field(default_factory=dict)
     new: dict[SpanKey, Evidence] = field(default_factory=dict)
+    further: dict[SpanKey, int] = field(default_factory=dict)
     kept: dict[SpanKey, Row] = field(default_factory=dict)
     stored: dict[SpanKey, Evidence] = field(default_factory=dict)
     old: dict[str, Row] = field(default_factory=dict)
@@ -85,7 +87,10 @@ class Resolution:
             if key in self.new:
                 before = self.new[key]
                 evidence = combined(before, evidence)
-                self.batch.duplicates += same(before, evidence)
+                if same(before, evidence):
+                    self.batch.duplicates += 1
+                else:
+                    self.further[key] = self.further.get(key, 0) + 1
             self.new[key] = evidence
 
     def look_up(self) -> None:
@@ -172,7 +177,7 @@ class Resolution:
                 continue
             self.evidences[key] = combined(before, evidence)
             if same(before, self.evidences[key]):
-                self.batch.duplicates += 1
+                self.batch.duplicates += 1 + self.further.get(key, 0)
                 self.evidences[key] = before
                 del self.new[key]
 
