@@ -79,6 +79,8 @@ PER_KIND = {
         "nextval": "SELECT nextval('escaped')",
         "dblink": "SELECT dblink_exec('dbname=x', 'DELETE FROM llm_operations')",
         "advisory lock": "SELECT pg_advisory_lock(1)",
+        "dollar quotes": "SELECT $\u20ac$ ' $\u20ac$, pg_read_file('/etc/hostname'), $\u20ac$ ' $\u20ac$",
+        "digits of others": "SELECT $\u0663$ ' $\u0663$, pg_notify('a', 'b'), $\u0663$ ' $\u0663$",
         "notify": "SELECT pg_notify('a', 'b')",
         "SQL as text": "SELECT query_to_xml('SELECT pg_advisory_lock(1)', true, true, '')",
         "set transaction": "SET TRANSACTION READ WRITE",
@@ -99,6 +101,8 @@ PER_KIND = {
         "sleep": "SELECT SLEEP(100)",
         "benchmark": "SELECT BENCHMARK(1000000000000, MD5('x'))",
         "get_lock": "SELECT GET_LOCK('escaped', 0)",
+        "no space": "SELECT 1 --\u00a0 INTO OUTFILE '{directory}/escaped' FROM (SELECT 1 AS \u00a0) AS t",
+        "control character": "SELECT 1 --\x7f '\n INTO OUTFILE \"{directory}/escaped\" -- '",
         "failover": "SELECT asynchronous_connection_failover_delete_source('c', 'host', 3306, '')",
         "lock of a service": "SELECT service_get_write_locks('escaped', 'a', 0)",
         "load_file": "SELECT LOAD_FILE('/etc/passwd')",
@@ -183,6 +187,18 @@ def test_no_escape_async(filled: str, kind: str, contents: Callable[[], object],
     assert contents() == before
 
 
+def test_quotes_mean_what_the_server_says(new_database: Callable[[str], str]) -> None:
+    """With ANSI_QUOTES double quotes hold a name: a function in them is seen, where they hold a text it is none."""
+    url = new_database("mariadb")
+    with Query(f"{url}?init_command=SET SESSION sql_mode='ANSI_QUOTES'") as query:
+        for sql in ("SELECT \"load_file\"('/etc/hostname')", 'SELECT "sleep"(2)'):
+            with pytest.raises(NotReadOnlyError, match="does more than read"):
+                query.query_db(sql)
+        assert query.query_db('SELECT x."a b" FROM (SELECT 1 AS "a b") AS x') == [{"a b": 1}]
+    with Query(url) as query:
+        assert query.query_db('SELECT "sleep(2)" AS a') == [{"a": "sleep(2)"}]
+
+
 def test_the_database_holds_without_the_rules(
     filled: str, kind: str, contents: Callable[[], object], directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,8 +208,16 @@ def test_the_database_holds_without_the_rules(
     beyond = {
         # What no transaction stops: files and signals of the server's superuser, prepared statements. Only a role can.
         "postgresql": {"copy to file", "copy to program", "pg_read_file", "quoted function", "qualified function"}
-        | {"terminate", "lo_export", "table function", "unicode function", "prepare"},
-        "mariadb": {"into outfile", "into dumpfile", "executable comment", "executable comment of MariaDB", "sleep"}
+        | {"terminate", "lo_export", "table function", "unicode function", "prepare", "dollar quotes"},
+        "mariadb": {
+            "into outfile",
+            "no space",
+            "control character",
+            "into dumpfile",
+            "executable comment",
+            "executable comment of MariaDB",
+            "sleep",
+        }
         | {"backslash", "benchmark", "load_file", "hash comment", "no comment", "lock tables", "xa", "do", "handler"},
         "sqlite": set(),
     }[kind]

@@ -53,7 +53,7 @@ class ReadSession:
     def lexis(self, connection: sa.Connection, sql: str) -> Lexis:
         """How this connection reads this SQL."""
         said = ""
-        if self.modes and "\\" in sql:
+        if self.modes and ("\\" in sql or '"' in sql):
             said = str(say(connection, self.modes).scalar()).lower()
         return next(lexis for modes, lexis in self.lexes.items() if all(mode in said for mode in modes))
 

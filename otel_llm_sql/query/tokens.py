@@ -60,13 +60,16 @@ _BLOCK = r"/\*.*?\*/"
 
 STANDARD = Lexis(_PLAIN, _DOUBLE, rf"--[^\n\r]*|{_BLOCK}")
 SQLITE = Lexis(_PLAIN, rf"{_DOUBLE}|{_BACKTICK}|\[[^\]]*\]", rf"--[^\n]*|{_BLOCK}|/\*.*\Z")
+# Any byte above 127 may stand in the tag of a dollar quote, letter or not.
+_TAG = r"(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*)?"
 POSTGRESQL = Lexis(
-    rf"[eE]'(?:[^'\\]|\\.|'')*'|{_PLAIN}|\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$",
+    rf"[eE]'(?:[^'\\]|\\.|'')*'|{_PLAIN}|\$(?P<tag>{_TAG})\$.*?\$(?P=tag)\$",
     _DOUBLE,
     r"--[^\n\r]*|/\*",
     nested_comments=True,
 )
-_MYSQL_COMMENTS = rf"--(?=[\s\x00-\x1f]|\Z)[^\n]*|\#[^\n]*|{_BLOCK}"
+# Spaces and control characters as MySQL counts them, which is ASCII's alone.
+_MYSQL_COMMENTS = rf"--(?=[ \x00-\x1f\x7f]|\Z)[^\n]*|\#[^\n]*|{_BLOCK}"
 MYSQL = Lexis(r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"", _BACKTICK, _MYSQL_COMMENTS)
 MYSQL_WITHOUT_BACKSLASHES = Lexis(rf"{_PLAIN}|{_DOUBLE}", _BACKTICK, _MYSQL_COMMENTS)
 MYSQL_ANSI = Lexis(r"'(?:[^'\\]|\\.|'')*'", rf"{_BACKTICK}|{_DOUBLE}", _MYSQL_COMMENTS)
