@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import random
@@ -23,6 +24,7 @@ from otel_llm_sql.records import REPAIRED, Operation
 from otel_llm_sql.rows import COLUMNS, TABLES, resolve
 from otel_llm_sql.schema.tables import metadata
 from otel_llm_sql.settings import Settings
+from otel_llm_sql.store import writer as writer_module
 from otel_llm_sql.store.dialects import DIALECTS
 from otel_llm_sql.store.reader import Reader
 from otel_llm_sql.store.writer import Letter, Writer
@@ -100,6 +102,44 @@ def test_four_processes_at_once(kind: str, new_database: Callable[[str], str]) -
     reader = Writer(Settings(url=url))
     assert rows_of(reader) == whole
     reader.close()
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [("opentelemetry.instrumentation.langchain", "scope.client"), ("scope.anthropic", "com.anthropic.sdk.python")],
+)
+def test_twins_without_a_link_at_once(url: str, outer: str, inner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two spans of one call that only the clock ties, in two traces, written at the same moment: one row."""
+    spans = (
+        telemetry.span(1, 1, ms=1000, scope_name=outer, input_tokens=3, output_tokens=5),
+        telemetry.span(2, 1, at=100, ms=500, scope_name=inner, input_tokens=3, output_tokens=5, response_id="r"),
+    )
+    # The first such span of a database tells that they are to be looked for: here an hour ago.
+    before = telemetry.span(3, 1, at=-3_600_000, scope_name=outer)
+    writers = [Writer(Settings(url=url)) for _ in spans]
+    for writer in writers:
+        writer.write([copy.deepcopy(before)], soon())
+    both = threading.Barrier(2)
+
+    def apply_with_the_other(*arguments: object) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(1)  # who has to wait for a lock does not come here in time
+        applied(*arguments)  # type: ignore[arg-type]
+
+    applied = writer_module.apply
+    monkeypatch.setattr(writer_module, "apply", apply_with_the_other)
+    threads = [
+        threading.Thread(target=writer.write, args=([span], soon()))
+        for writer, span in zip(writers, spans, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = rows_of(writers[0])["llm_operations"]
+    assert [row["input_tokens"] for row in rows if row["input_tokens"]] == [3]
+    for writer in writers:
+        writer.close()
 
 
 def test_one_call_one_row(writer: Writer) -> None:

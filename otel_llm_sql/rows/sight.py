@@ -7,8 +7,9 @@ for like that: see `twins.CLIENTS` and `twins.CALLBACKS`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from otel_llm_sql.records import Operation
 from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey
 from otel_llm_sql.rows.known import Known, Row
 from otel_llm_sql.rows.twins import CLOCK_SKEW, GENERATING, PROMPTLY, is_told_by_callbacks, library_of
@@ -37,6 +38,30 @@ def beside(new: New, kept: Mapping[SpanKey, Row]) -> set[SpanKey]:
 def elsewhere(new: New, known: Known) -> set[str]:
     """Ids of operations in other traces of which a new span may tell the same call."""
     return _of_same_library(new, known) | _by_callbacks(new, known)
+
+
+def unlinked_names(operations: Iterable[Operation], has_callbacks: Callable[[], bool]) -> set[str]:
+    """What two writers both lock when one of them has a span for which the other looks by the clock.
+
+    Args:
+        operations: what is about to be written.
+        has_callbacks: asks whether spans that are made in callbacks were ever stored. The very first of them may come
+            at the same moment as its client's span: then nothing is locked yet.
+    """
+    names: set[str] = set()
+    moments: set[int] = set()
+    callbacks = False
+    for operation in operations:
+        if operation.parent_span_id is None and (library := library_of(operation.scope_name)):
+            names.add(library)
+        if operation.operation_type in GENERATING:
+            told = is_told_by_callbacks(operation.scope_name)
+            callbacks = callbacks or told
+            if told or operation.parent_span_id is None:
+                moments.add(operation.timestamp // PROMPTLY)
+    if moments and (callbacks or has_callbacks()):
+        names.update(f"begun {moment + near}" for moment in moments for near in (-1, 0, 1))
+    return names
 
 
 def _of_libraries(new: New) -> Iterator[tuple[SpanKey, Fact, str]]:

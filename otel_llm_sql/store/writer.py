@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from otel_llm_sql import rows
 from otel_llm_sql.errors import AccessDeniedError, DatabaseUnavailableError, RejectedRowsError, SchemaError
 from otel_llm_sql.records import Operation
+from otel_llm_sql.rows.sight import unlinked_names
 from otel_llm_sql.schema import versions
 from otel_llm_sql.schema.tables import dead_letters
 from otel_llm_sql.settings import Settings
@@ -28,7 +29,7 @@ from otel_llm_sql.store.faults import named, translated
 from otel_llm_sql.store.fitting import fit, fit_row, statement_limit
 from otel_llm_sql.store.lines import Lines, NoLines
 from otel_llm_sql.store.locks import Locks
-from otel_llm_sql.store.marks import mark_callbacks
+from otel_llm_sql.store.marks import has_callbacks, mark_callbacks
 from otel_llm_sql.store.reader import Reader
 from otel_llm_sql.store.statements import apply, new_rows
 
@@ -103,7 +104,8 @@ class Writer:
 
         def attempt(connection: sa.Connection) -> rows.RowBatch:
             locks = Locks(connection, self._dialect)
-            locks.hold_calls([*traces, *responses])
+            unlinked = self._unlinked(connection, operations)
+            locks.hold_calls([*traces, *responses, *unlinked])
 
             def require(trace_ids: Collection[str]) -> None:
                 if not traces.issuperset(trace_ids):
@@ -124,6 +126,11 @@ class Writer:
             else:
                 self._checkpoints.committed(sum(map(len, batch.inserts.values())))
                 return batch
+
+    def _unlinked(self, connection: sa.Connection, operations: Sequence[Operation]) -> set[str]:
+        if not self._dialect.locks_rows:
+            return set()
+        return unlinked_names(operations, lambda: has_callbacks(connection))
 
     def bury(self, letters: Sequence[Letter], deadline: float) -> int:
         """Put away what could not be stored; returns how many letters are new. Errors as for `write`."""
