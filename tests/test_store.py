@@ -142,6 +142,18 @@ def test_twins_without_a_link_at_once(url: str, outer: str, inner: str, monkeypa
         writer.close()
 
 
+@pytest.mark.parametrize("minutes", [1, 12, 25, 30 * 60])
+def test_twins_of_a_long_call(kind: str, minutes: int, new_database: Callable[[str], str]) -> None:
+    """A gateway's span around a client's that began near its end: one row in any order, however long it lasted."""
+    lasted = minutes * 60_000
+    gateway = telemetry.span(1, 1, ms=lasted, scope_name="gateway", response_id="r", input_tokens=3)
+    client = telemetry.span(2, 1, at=lasted - 9_000, ms=8_000, scope_name="client", response_id="r", input_tokens=3)
+    whole = deliver(new_database(kind), [[gateway, client]])
+    assert len(whole["llm_operations"]) == 1
+    assert deliver(new_database(kind), [[gateway], [client]]) == whole
+    assert deliver(new_database(kind), [[client], [gateway]]) == whole
+
+
 def test_one_call_one_row(writer: Writer) -> None:
     """Twins become one operation: the innermost span gives identity and usage, the outer one messages and session."""
     writer.write(telemetry.agent_run(0x30, "run"), soon())

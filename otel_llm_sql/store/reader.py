@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -20,9 +20,13 @@ _PER_QUESTION = 5000
 """Values in one IN list: below every database's limit on parameters (asyncpg 32,767; the smallest)."""
 
 _LONGEST = timedelta(minutes=15)
-"""A call that lasts longer is not looked for when its twin inside it arrives later."""
+"""A call that lasts longer is not looked for by the clock when its twin inside it arrives later."""
 
-_LASTING = timedelta(seconds=5)
+_LASTING = {"seconds": timedelta(seconds=5), "minutes": _LONGEST, "hours": timedelta(days=1)}
+"""Who began so long ago may still be under way if they lasted at least as long as the step before."""
+
+_EARLIEST = (datetime(1, 1, 3, tzinfo=UTC) - EPOCH) // MICROSECOND
+"""Microseconds since the epoch: from here on a day earlier is still a date."""
 
 _LIGHT = [c for c in t.spans.columns if c.name != "facts"]
 
@@ -61,7 +65,7 @@ class Questions:
         self.unlinked = (
             sa.select(o.operation_id)
             .join_from(t.operations, t.spans, t.spans.c.operation_id == o.operation_id)
-            .where(_under_way(o.timestamp), o.parent_span_id.is_(None))
+            .where(_under_way(o.timestamp), o.timestamp >= _moment("minutes"), o.parent_span_id.is_(None))
             .where(t.spans.c.scope_name.contains(sa.bindparam("library")))
         )
         self.without_parent = _begun(o.parent_span_id.is_(None))
@@ -80,22 +84,30 @@ class Questions:
         self.carriers = _carriers().where(isin(o.session_id))
 
 
+def _moment(name: str) -> sa.BindParameter[datetime]:
+    return sa.bindparam(name, type_=t.operations.c.timestamp.type)
+
+
 def _under_way(begun: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:
-    """Whether an operation was under way: begun before `until`, after `lasting`, or after `longest` if it lasted."""
+    """Whether an operation was under way: begun before `until`, and not over long before: see `_stretch`."""
     c = t.operations.c
-    until, lasting, longest = (sa.bindparam(name, type_=c.timestamp.type) for name in ("until", "lasting", "longest"))
     # Whoever answers every call with one constant id (test servers, caches) makes this a flood: of what started
     # earlier, only a call that lasted may still have been under way.
-    lasted = c.latency_ms >= _LASTING // MILLISECOND
-    return sa.and_(begun.between(longest, until), sa.or_(begun >= lasting, lasted))
+    lasted: list[sa.ColumnElement[bool]] = []
+    lasting: sa.ColumnElement[bool] = sa.true()
+    for name, step in _LASTING.items():
+        lasted.append(sa.and_(lasting, begun >= _moment(name)))
+        lasting = c.latency_ms >= step // MILLISECOND
+    return sa.and_(begun <= _moment("until"), sa.or_(*lasted, lasting))
 
 
 def _begun(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Operations that generate something and began between `since` and `until`."""
     c = t.operations.c
-    since, until = (sa.bindparam(name, type_=c.timestamp.type) for name in ("since", "until"))
     generating = c.operation_type.in_(sorted(GENERATING))
-    return sa.select(c.operation_id).where(c.timestamp.between(since, until), generating, condition)
+    return sa.select(c.operation_id).where(
+        c.timestamp.between(_moment("since"), _moment("until")), generating, condition
+    )
 
 
 def _carriers() -> sa.Select[Any]:
@@ -200,8 +212,8 @@ class Reader:
 
 def _stretch(since: int, until: int) -> dict[str, datetime]:
     """The parameters of `_under_way`."""
-    first = EPOCH + since * MICROSECOND
-    return {"until": EPOCH + until * MICROSECOND, "lasting": first - _LASTING, "longest": first - _LONGEST}
+    first = EPOCH + max(since, _EARLIEST) * MICROSECOND
+    return {"until": EPOCH + until * MICROSECOND} | {name: first - step for name, step in _LASTING.items()}
 
 
 def _between(since: int, until: int) -> dict[str, datetime]:
