@@ -22,13 +22,11 @@ from otel_llm_sql.pricing import Prices
 from otel_llm_sql.records import Operation
 from otel_llm_sql.settings import Settings, spool_directory
 from otel_llm_sql.spool import Spool
+from otel_llm_sql.store.urls import database_url
 from otel_llm_sql.store.writer import Letter, Writer
 
 BATCH = 1000
 """Operations in one transaction: more would hold locks for longer without being faster."""
-
-_SPOOL = 10
-"""The files of a database may hold so many times what one process may keep in memory."""
 
 _RETRY_FIRST, _RETRY_LAST = 1.0, 30.0
 """Seconds between two tries of what is kept."""
@@ -57,7 +55,8 @@ class Pipeline:
         self._content = content.policy(settings.capture_content, settings.hash_key, settings.redact_patterns)
         self._mapping = attribute_mapping(settings.attributes)
         self._writer = Writer(settings)
-        self._spool = Spool(spool_directory(settings), settings.url, _SPOOL * settings.backlog_bytes)
+        place = database_url(settings.url).place(settings.schema)
+        self._spool = Spool(spool_directory(settings), place, settings.backlog_bytes)
         self._start()
         _alive.add(self)
 
@@ -136,13 +135,12 @@ class Pipeline:
 
     def _replay(self, deadline: float) -> int:
         count, self._spool_read = 0, True
-        for path, operations in self._spool.read():
-            for operation in operations:  # the process that left them may have had other settings
+        for kept in self._spool.read():
+            for operation in kept.operations:  # the process that left them may have had other settings
                 self._content.apply(operation)
-            self._store(operations, [], deadline)
-            if path.suffix == ".jsonl":
-                path.unlink(missing_ok=True)
-            count += len(operations)
+            self._store(kept.operations, [], deadline)
+            kept.stored()
+            count += len(kept.operations)
         return count
 
     def _put_aside(self, signals: Sequence[Signal]) -> None:
@@ -241,7 +239,8 @@ class Pipeline:
 
     def _keep(self, batch: Sequence[Signal], *, first: bool = False) -> None:
         with self._kept:
-            self._put_aside(self._backlog.keep(batch, first=first))
+            # What fails after the pipeline was closed would never be tried again.
+            self._put_aside(batch if self._closed.is_set() else self._backlog.keep(batch, first=first))
 
     def _later(self, error: StoreError) -> None:
         """Leave a database alone that does not answer; come back by ourselves, should the application stay silent."""

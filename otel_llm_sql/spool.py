@@ -9,15 +9,38 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
 
 from otel_llm_sql.records import Message, Operation
+
+_TIMES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What one file holds.
+
+    Attributes:
+        operations: those of its lines that can be read.
+        is_whole: whether all of them can.
+    """
+
+    path: Path
+    operations: list[Operation]
+    is_whole: bool
+
+    def stored(self) -> None:
+        """Take the file away, now that its operations are in the database; one with a broken line gets another name."""
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            if self.is_whole:
+                self.path.unlink()
+            else:
+                self.path.rename(self.path.with_suffix(".broken"))
 
 
 class Spool:
@@ -25,15 +48,13 @@ class Spool:
 
     Args:
         directory: where the spools of all databases are; None keeps nothing.
-        url: the database; its hash names the spool, so that no password stands in a path.
-        limit: bytes of all files together; when they are exceeded nothing more is written.
+        place: what tells the database from others; its hash names the spool.
+        backlog_bytes: what one process keeps in memory. All files together hold ten times as much, then no more.
     """
 
-    def __init__(self, directory: Path | None, url: str, limit: int) -> None:
-        # Where the database is, and not who asks or how: a new password does not lose what was kept.
-        place = re.sub(r"^(\w+)[^:]*://(?:.*@)?([^?]*).*", r"\1://\2", url, flags=re.DOTALL)
+    def __init__(self, directory: Path | None, place: str, backlog_bytes: int) -> None:
         self._directory = directory / hashlib.sha256(place.encode()).hexdigest()[:16] if directory else None
-        self._limit = limit
+        self._limit = _TIMES * backlog_bytes
 
     def write(self, operations: Sequence[Operation]) -> bool:
         """Keep canonical operations in a new file; whether that could be done."""
@@ -56,14 +77,13 @@ class Spool:
             return False
         return True
 
-    def read(self) -> Iterator[tuple[Path, list[Operation]]]:
-        """The files, oldest first, and what they hold; a file with a broken line is kept under another name, too."""
+    def read(self) -> Iterator[Kept]:
+        """What the files hold, oldest first."""
         for path in self._files():
             with contextlib.suppress(OSError):  # another process was faster
                 lines = path.read_bytes().splitlines()
                 operations = [operation for line in lines if (operation := _operation(line))]
-                whole = len(operations) == len(lines)
-                yield path if whole else path.rename(path.with_suffix(".broken")), operations
+                yield Kept(path, operations, is_whole=len(operations) == len(lines))
 
     def _files(self) -> list[Path]:
         return sorted(self._directory.glob("*.jsonl")) if self._directory else []

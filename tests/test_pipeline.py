@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from otel_llm_sql.schema import versions
 from otel_llm_sql.settings import Settings
 from otel_llm_sql.spool import Spool
 from otel_llm_sql.store.engines import create_engine
+from otel_llm_sql.store.urls import database_url
 from otel_llm_sql.store.writer import Writer
 
 pytestmark = pytest.mark.quick
@@ -410,18 +412,91 @@ def test_a_closed_pipeline_comes_back(own_server: Server, tmp_path: Path) -> Non
     pipeline.close()
 
 
+def spool_of(url: str, directory: Path, schema: str | None = None) -> Spool:
+    """The files of a database in a directory."""
+    return Spool(directory, database_url(url).place(schema), 10**5)
+
+
+def _refused(pipeline: Pipeline, signals: list[Signal]) -> None:
+    with pytest.raises(StoreError):
+        pipeline.deliver(signals)
+
+
+def wait_until_locked(engine: sa.Engine) -> None:
+    """Until somebody waits for a lock in PostgreSQL."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for _ in range(3000):
+            if connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar():
+                return
+            time.sleep(0.01)
+    pytest.fail("nobody waits for a lock")
+
+
 def test_a_broken_file_is_not_thrown_away(new_database: Callable[[str], str], tmp_path: Path) -> None:
-    """What can be read of a spooled file is stored; the file stays. Another password finds the same files."""
+    """What can be read of a spooled file is stored, after a try in vain, too; the file stays."""
     url = new_database("sqlite")
-    Spool(tmp_path, url, 10**6).write([operation for signal in chats(0, 2) if (operation := read(signal))])
+    spool_of(url, tmp_path).write([operation for signal in chats(0, 2) if (operation := read(signal))])
     (file,) = tmp_path.rglob("*.jsonl")
     file.write_bytes(file.read_bytes() + b'\n{"cut')
-    pipeline = Pipeline(Settings(url=url, spool=str(tmp_path)))
+    database = Path(str(sa.make_url(url).database))
+    database.mkdir()  # in the place of the file
+    pipeline = Pipeline(Settings(url=url, timeout=0.2, spool=str(tmp_path)))
+    with pytest.raises(StoreError):
+        pipeline.replay()
+    assert not list(tmp_path.rglob("*.broken"))
+    database.rmdir()
     assert pipeline.replay() == 2
     pipeline.close()
+    assert stored(url) == 2
     assert len(list(tmp_path.rglob("*.broken"))) == 1
-    names = {Spool(tmp_path, f"postgresql://u:{word}@h:1/d?pool_size=2", 1)._directory for word in ("a", "b")}
-    assert len(names) == 1
+
+
+def test_each_database_has_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path is the file it was, and schemas are apart; user, password and options do not matter."""
+
+    def names(*places: tuple[str, str | None]) -> int:
+        return len({spool_of(url, tmp_path, schema)._directory for url, schema in places})
+
+    assert names(*((f"postgresql://u:{word}@h:1/d?pool_size=2", None) for word in ("a", "b"))) == 1
+    assert names(("postgresql+psycopg2://h/d", "a"), ("postgresql://h/d?sslmode=require", "a")) == 1
+    assert names(("postgresql://h/d", "a"), ("postgresql://h/d", "b"), ("postgresql://h/d", None)) == 3
+    assert names(("postgresql:///d?host=/one", None), ("postgresql:///d?host=/two", None)) == 2
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        monkeypatch.chdir(tmp_path / place)
+        pipeline = Pipeline(Settings(url="sqlite:///llm.db", timeout=0.2, spool=str(tmp_path / "spool")))
+        if place == "one":
+            Path("llm.db").mkdir()
+            with pytest.raises(StoreError):
+                pipeline.deliver(chats(0, 3))
+        else:
+            pipeline.deliver(chats(3, 1))
+        pipeline.close(0.1)
+    assert stored(f"sqlite:///{tmp_path / 'two' / 'llm.db'}") == 1
+    (tmp_path / "one" / "llm.db").rmdir()
+    back = Pipeline(Settings(url=f"sqlite:///{tmp_path / 'one' / 'llm.db'}", spool=str(tmp_path / "spool")))
+    assert back.replay() == 3
+    back.close()
+
+
+def test_an_export_under_way_while_the_pipeline_closes(new_database: Callable[[str], str], tmp_path: Path) -> None:
+    """What fails after everything was put aside goes to a file as well: nobody would try it again."""
+    url = new_database("postgresql")
+    pipeline = Pipeline(Settings(url=url, timeout=3, spool=str(tmp_path)))
+    pipeline.deliver(chats(0, 1))
+    engine = create_engine(url)
+    with engine.connect() as connection, connection.begin() as held:
+        connection.exec_driver_sql("LOCK TABLE llm_locks IN ACCESS EXCLUSIVE MODE")
+        exporting = threading.Thread(target=_refused, args=(pipeline, chats(1, 2)))
+        exporting.start()
+        wait_until_locked(engine)
+        pipeline.close(0.1)
+        exporting.join()
+        held.rollback()
+    engine.dispose()
+    assert (pipeline.spooled, pipeline.dropped) == (2, 0)
+    assert Pipeline(Settings(url=url, spool=str(tmp_path))).replay() == 2
+    assert stored(url) == 3
 
 
 def test_what_is_kept_has_a_bound() -> None:
@@ -462,7 +537,7 @@ def test_what_a_process_could_not_store_the_next_one_does(url: str, tmp_path: Pa
 def test_kept_telemetry_follows_the_next_delivery(new_database: Callable[[str], str], tmp_path: Path) -> None:
     """Nobody has to replay: the first delivery that succeeds takes along what earlier processes left."""
     url = new_database("sqlite")
-    Spool(tmp_path, url, 10**6).write([operation for signal in chats(0, 5) if (operation := read(signal))])
+    spool_of(url, tmp_path).write([operation for signal in chats(0, 5) if (operation := read(signal))])
     pipeline = Pipeline(Settings(url=url, spool=str(tmp_path)))
     pipeline.deliver(chats(5, 1))
     pipeline.close()

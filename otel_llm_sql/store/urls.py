@@ -130,12 +130,27 @@ class DatabaseUrl:
             self.url.database in (None, "", ":memory:", "file::memory:") or mode == "memory"
         )
 
+    def place(self, schema: str | None) -> str:
+        """What tells a database from all others, whoever asks and how: no user, password, driver or option.
+
+        Args:
+            schema: PostgreSQL schema that holds the tables.
+        """
+        told = {name: value for name, value in self.url.query.items() if name in _PLACES}
+        bare = self.url.set(drivername=self.kind, username=None, password=None, query=told)
+        return f"{bare.render_as_string()}#{schema or ''}"
+
+
+_PLACES = frozenset({"host", "port", "dbname", "service", "unix_socket", "odbc_connect"})
+"""Parameters that say where a database is."""
+
 
 def database_url(url: str | URL) -> DatabaseUrl:
     """Read a database URL.
 
     Args:
         url: any SQLAlchemy URL; `postgres://` is understood, and for SQLite a path that starts with `~`.
+            Relative ones are made whole.
             `pool_size`, `max_overflow`, `pool_timeout`, `pool_recycle`, `pool_pre_ping` and `echo` in its query
             string are settings of the engine; every other parameter stays.
 
@@ -152,8 +167,9 @@ def database_url(url: str | URL) -> DatabaseUrl:
     backend, _, driver = parsed.drivername.partition("+")
     backend = _SPELLINGS.get(backend, backend)
     parsed = parsed.set(drivername=f"{backend}+{driver}" if driver else backend)
-    if backend == "sqlite" and (parsed.database or "").startswith("~"):
-        parsed = parsed.set(database=str(Path(parsed.database or "").expanduser()))
+    if backend == "sqlite" and parsed.database and not parsed.database.startswith((":memory:", "file:")):
+        # Whole: the program may go to another directory, and means the same file.
+        parsed = parsed.set(database=str(Path(parsed.database).expanduser().absolute()))
     pool = {name: read(name, parsed.query[name]) for name, read in _POOL.items() if name in parsed.query}
     return DatabaseUrl(parsed.difference_update_query(list(pool)), pool)
 
