@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_llm_sql import notices
 from otel_llm_sql.conventions import is_genai_log, is_genai_span
-from otel_llm_sql.errors import DatabaseUnavailableError, SettingsError
+from otel_llm_sql.errors import SettingsError, StoreError
 from otel_llm_sql.exporter_metrics import measured
 from otel_llm_sql.intake.sdk import from_log, from_span
 from otel_llm_sql.intake.signal import Signal
@@ -94,7 +94,11 @@ class _Door:
         with suppress(Exception):
             for pipeline in self._used_pipeline():
                 others = any(not door.shut for door in _open.get(self._settings, ()))
-                (pipeline.flush if others else pipeline.close)(timeout)
+                if others:
+                    pipeline.flush(timeout)
+                else:
+                    pipeline.close(timeout)
+                    _say_what_is_left(pipeline)
 
     def _used_pipeline(self) -> Iterator[Pipeline]:
         """The pipeline, if some exporter has used it: a process that stored nothing has nothing to import or close."""
@@ -119,10 +123,18 @@ def _complain(error: Exception) -> None:
     if isinstance(error, SettingsError):
         # Nothing will change in the life of the process; two exporters with the same mistake say it once.
         _say("llm_sql exporter: nothing is stored", str(error), math.inf)
-    elif isinstance(error, DatabaseUnavailableError):
+    elif isinstance(error, StoreError):
         _say("llm_sql exporter: not stored yet, kept to be tried again", error)
     else:
         _say("llm_sql exporter: not stored", error)
+
+
+def _say_what_is_left(pipeline: Pipeline) -> None:
+    """At the end of a program: what became of telemetry that the database has not taken."""
+    if pipeline.dropped:
+        _say("llm_sql exporter: lost", f"{pipeline.dropped} operations, which the database did not take in time")
+    if pipeline.spooled:
+        _say("llm_sql exporter: kept in files for the next program", f"{pipeline.spooled} operations")
 
 
 def _say(event: str, error: Exception | str, period: float = notices.PERIOD) -> None:

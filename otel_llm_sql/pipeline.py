@@ -28,8 +28,8 @@ from otel_llm_sql.store.writer import Letter, Writer
 BATCH = 1000
 """Operations in one transaction: more would hold locks for longer without being faster."""
 
-_RETRY_FIRST, _RETRY_LAST = 1.0, 30.0
-"""Seconds between two tries of what is kept."""
+_RETRY_FIRST, _RETRY_LAST, _AT_THE_END = 1.0, 30.0, 2.0
+"""Seconds between two tries of what is kept; and for how long the end of a program waits for who just failed."""
 
 _alive: WeakSet[Pipeline] = WeakSet()
 
@@ -117,7 +117,7 @@ class Pipeline:
 
     def close(self, timeout: float = 30.0) -> None:
         """Flush, and close the connections; what is still kept goes to files. A later delivery opens new ones."""
-        self.flush(timeout)
+        self.flush(min(timeout, _AT_THE_END) if time.monotonic() < self._try_at else timeout)
         self._closed.set()
         with self._kept:
             while self._backlog:

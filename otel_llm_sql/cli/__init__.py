@@ -96,7 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
         command = commands.add_parser(name, help=module.SUMMARY, description=module.__doc__)
-        command.add_argument("--db-uri", metavar="URL", help="database (default: as the exporter finds it)")
+        default = getattr(module, "DATABASE", "as the exporter finds it")
+        command.add_argument("--db-uri", metavar="URL", help=f"database (default: {default})")
         command.add_argument("--schema", metavar="NAME", help="PostgreSQL schema that holds the tables")
         module.add_arguments(command)
     return parser

@@ -10,7 +10,8 @@ from typing import Literal
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from otel_llm_sql.errors import DatabaseUnavailableError, SchemaError, StoreError
+from otel_llm_sql.errors import DatabaseUnavailableError, LlmSqlError, SchemaError, StoreError
+from otel_llm_sql.query.failures import explained
 from otel_llm_sql.schema.tables import VERSION
 from otel_llm_sql.settings import Settings, mask
 from otel_llm_sql.store.engines import create_engine
@@ -57,7 +58,8 @@ def require_current(found: str | None) -> None:
     """
     if found in (None, VERSION):
         return
-    advice = "run `otel-llm-sql migrate`" if str(found) < VERSION else "upgrade the package otel-llm-sql"
+    migrate = "run `otel-llm-sql migrate --db-uri URL` with its URL"
+    advice = migrate if str(found) < VERSION else "upgrade the package otel-llm-sql"
     raise SchemaError(f"the schema is {found}, this package writes {VERSION}: {advice}")
 
 
@@ -65,16 +67,16 @@ def _require_file(settings: Settings) -> None:
     """SQLite would make an empty file for whoever only wants to read."""
     parsed = database_url(settings.url)
     if parsed.kind == "sqlite" and not parsed.in_memory and not Path(parsed.url.database or "").exists():
-        made = "the first write, or `otel-llm-sql migrate`, makes it"
+        made = "the first write, or `otel-llm-sql migrate --db-uri URL`, makes it"
         raise DatabaseUnavailableError(f"{mask(settings.url)}: there is no such file yet; {made}")
 
 
 def _reached(engine: Engine, settings: Settings) -> Connection:
     try:
-        return engine.connect()
-    except SQLAlchemyError as error:
-        # The driver's own words may quote the URL or the password: its class is all that is safe to repeat.
-        raise DatabaseUnavailableError(f"{mask(settings.url)} is not reachable ({_kind(error)})") from error
+        with explained(settings.timeout):
+            return engine.connect()
+    except LlmSqlError as error:
+        raise DatabaseUnavailableError(f"{mask(settings.url)}: {error}") from error
 
 
 def _kind(error: SQLAlchemyError) -> str:

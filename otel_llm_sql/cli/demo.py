@@ -24,15 +24,19 @@ if TYPE_CHECKING:
 
 SUMMARY = "run a small program that calls an LLM stand-in, and show the rows it leaves"
 
+DATABASE = "a file of its own"
+"""What it writes to unless it is told."""
+
 SERVICE = "otel-llm-sql-demo"
 """The program's `service.name`."""
 
-EXPORTERS = {"OTEL_TRACES_EXPORTER": "llm_sql", "OTEL_LOGS_EXPORTER": "llm_sql"}
-_VARIABLES = EXPORTERS | {
+_SHOWN = {
+    "OTEL_TRACES_EXPORTER": "llm_sql",
+    "OTEL_LOGS_EXPORTER": "llm_sql",
     "OTEL_METRICS_EXPORTER": "none",
-    "OTEL_SERVICE_NAME": SERVICE,
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
 }
+"""What anybody sets for a program of their own."""
 _NEEDED = ("openai", "opentelemetry.distro", "opentelemetry.instrumentation.genai.openai")
 _TIMEOUT_SECONDS = 120
 
@@ -114,7 +118,8 @@ def _run_program(settings: Settings) -> None:
 
     program = str(Path(stand_in.__file__).with_name("app.py"))
     print(f"A program that calls an LLM: {program}")
-    print("  " + " ".join(f"{name}={value}" for name, value in EXPORTERS.items()) + " \\")
+    for name, value in _SHOWN.items():
+        print(f"  {name}={value} \\")
     print("  opentelemetry-instrument python app.py\n", flush=True)
     with stand_in.running() as base_url:
         command = [_instrument(), sys.executable, program]
@@ -138,7 +143,7 @@ def _environment(settings: Settings, base_url: str) -> dict[str, str]:
     kept = {n: v for n, v in os.environ.items() if not n.startswith("OTEL_") or n.startswith("OTEL_EXPORTER_LLM_SQL_")}
     database = {"OTEL_EXPORTER_LLM_SQL_URL": settings.url, "OTEL_EXPORTER_LLM_SQL_SCHEMA": settings.schema or ""}
     service = {"OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "no-key-needed", "NO_PROXY": "127.0.0.1"}
-    return kept | _VARIABLES | database | service
+    return kept | _SHOWN | {"OTEL_SERVICE_NAME": SERVICE} | database | service
 
 
 def _show(query: Query) -> None:
@@ -154,10 +159,17 @@ def _show(query: Query) -> None:
 
 def _say_what_next(settings: Settings) -> None:
     masked = mask(settings.url)
-    url = settings.url if masked == settings.url else "$URL"
+    url = settings.url if masked == settings.url else "URL"  # a password is not shown
     statement = "SELECT model, SUM(cost) AS cost FROM llm_operations GROUP BY model"
     print(f"\nThe rows are in {masked.removeprefix('sqlite:///')}\nWhat to type next:\n")
-    print(f'  otel-llm-sql sql --db-uri "{url}" "{statement}"')
-    print(f'  otel-llm-sql status --db-uri "{url}"')
+    program = _typed("otel-llm-sql")
+    print(f'  {program} sql --db-uri "{url}" "{statement}"')
+    print(f'  {program} status --db-uri "{url}"')
     frame = f"Query('{url}').polars_from_db(columns=['timestamp', 'model', 'input_tokens', 'cost'])"
-    print(f'  python -c "from otel_llm_sql import Query; print({frame})"')
+    print(f'  {_typed("python")} -c "from otel_llm_sql import Query; print({frame})"')
+
+
+def _typed(program: str) -> str:
+    """What to type for a program of this environment: its path, unless the shell finds it by its name."""
+    beside = Path(sys.executable).with_name(program)
+    return str(beside) if beside.exists() and shutil.which(program) != str(beside) else program

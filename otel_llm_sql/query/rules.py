@@ -105,7 +105,8 @@ def require_read_only(tokens: list[Token], rules: Rules) -> None:
         raise QueryError("there is no SQL: write one SELECT")
     for refused in (_several, _beginning, _phrases, _unsure, _functions(rules), _marks(tokens, rules)):
         if reason := refused(statement):
-            raise NotReadOnlyError(f"{reason}: only one statement that reads is allowed (SELECT, WITH, SHOW, EXPLAIN)")
+            allowed = "SELECT, WITH, VALUES, TABLE, SHOW, EXPLAIN"
+            raise NotReadOnlyError(f"{reason}: only one statement that reads is allowed ({allowed})")
 
 
 def _several(statement: list[Token]) -> str:

@@ -145,7 +145,7 @@ def _is_current(version: str | None) -> bool:
     if version is not None and version < tables.VERSION:
         raise SchemaError(
             f"the tables are version {version}, this package writes {tables.VERSION}:"
-            " run `otel-llm-sql migrate` to upgrade them; nothing was changed"
+            " run `otel-llm-sql migrate --db-uri URL` with its URL to upgrade them; nothing was changed"
         )
     return version is not None
 

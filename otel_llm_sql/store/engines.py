@@ -154,7 +154,8 @@ def _explained(url: URL) -> Iterator[None]:
     try:
         yield
     except sa.exc.NoSuchModuleError as error:
-        raise SettingsError(f"unknown kind of database: {shown}; allowed: a dialect SQLAlchemy can load") from error
+        allowed = "sqlite, postgresql, mysql, mariadb"
+        raise SettingsError(f"unknown kind of database: {shown}; allowed: {allowed}") from error
     except ImportError as error:
         raise DriverMissingError(f"the driver for {shown} cannot be loaded: pip install {error.name}") from error
     except sa.exc.InvalidRequestError as error:

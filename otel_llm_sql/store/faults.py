@@ -63,7 +63,7 @@ def translated(error: Exception) -> StoreError:
         )
     if _is_missing(original, code):
         return SchemaError(
-            f"{what}: the tables are not there, or not those of this version: run `otel-llm-sql migrate`"
+            f"{what}: the tables are not there, or not those of this version: run `otel-llm-sql migrate --db-uri URL`"
         )
     if _is_conflict(original, code):
         return ConflictError(f"{what}: another writer stored the same key")
