@@ -35,7 +35,7 @@ class Meters:
         self._refused = self._counter("refused_requests", "Requests answered with an error.", ("reason",))
         self._queue = Gauge(
             "queue_bytes",
-            "Bytes of requests that wait for the database.",
+            "Bytes of requests under way: bodies that are read, and what waits for the database.",
             namespace=_NAMESPACE,
             registry=self._registry,
             multiprocess_mode="livesum",
