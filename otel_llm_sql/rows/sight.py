@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+from otel_llm_sql.rows.agreement import GENERATING, PROMPTLY
 from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey
 from otel_llm_sql.rows.known import Known, Row
-from otel_llm_sql.rows.twins import CLOCK_SKEW, GENERATING, PROMPTLY, is_told_by_callbacks, library_of
+from otel_llm_sql.rows.twins import CLOCK_SKEW, is_told_by_callbacks, library_of
 
 New = Mapping[SpanKey, Evidence]
 

@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from otel_llm_sql.rows import Carrier, Owner, Row
-from otel_llm_sql.rows.twins import CALLBACKS, GENERATING
+from otel_llm_sql.rows.agreement import GENERATING
+from otel_llm_sql.rows.twins import CALLBACKS
 from otel_llm_sql.schema import tables as t
 from otel_llm_sql.store.dialects import ASKED, Among, Dialect
 from otel_llm_sql.store.inserts import EPOCH, MICROSECOND, MILLISECOND, TIMES
