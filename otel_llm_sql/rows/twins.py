@@ -28,6 +28,7 @@ from otel_llm_sql.rows.agreement import (
     tokens_agree,
 )
 from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey
+from otel_llm_sql.rows.failures import told_afterwards
 
 CLOCK_SKEW = 2_000_000
 """Microseconds by which the clocks of two machines may differ: one call seen by a client and by a gateway."""
@@ -73,6 +74,7 @@ def _inner_spans(evidences: Evidences) -> dict[SpanKey, SpanKey]:
     calls = {key: span for key, evidence in evidences.items() if (span := evidence.span) and span.is_call}
     children, sharing = _relatives(calls)
     inner = {key: best for key in children if (best := _nested(key, children[key], calls))}
+    inner.update(told_afterwards(calls))
     # Where a child has the same id, that is the call: others with this id are a cache's or a constant's.
     linked = {key for key, best in inner.items() if same_response(calls[key], calls[best])}
     for keys in sharing:
