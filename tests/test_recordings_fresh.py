@@ -48,13 +48,14 @@ def stored(url: str, batches: list[list[Signal]]) -> list[dict[str, Any]]:
     assert pipeline.dropped == 0
     pipeline.close()
     engine = create_engine(url)
-    of_session = sa.select(operations, sessions.c.session_key).join_from(operations, sessions)
+    told = (sessions.c.session_key, sessions.c.user_id.label("user_of_session"))
+    of_session = sa.select(operations, *told).join_from(operations, sessions)
     with engine.connect() as connection:
         rows = [dict(row) for row in connection.execute(of_session).mappings()]
         for row in rows:
             for side, (direction, role) in SIDES.items():
-                told = {"id": row["operation_id"], "direction": direction, "role": role}
-                row[side] = [text or "" for text in connection.scalars(sa.text(SAID), told)]
+                asked = {"id": row["operation_id"], "direction": direction, "role": role}
+                row[side] = [text or "" for text in connection.scalars(sa.text(SAID), asked)]
     engine.dispose()
     return [row for row in rows if row["operation_type"] not in AGGREGATES]
 
@@ -92,3 +93,4 @@ def test_what_was_recorded_elsewhere(url: str, name: str, way: str) -> None:
     assert len(rows) == len(expected["calls"])
     assert {row["session_key"] for row in rows} == {expected["session_key"]}
     assert {row["user_id"] for row in rows} == {expected["user_id"]}
+    assert {row["user_of_session"] for row in rows} == {expected["user_id"]}
