@@ -53,6 +53,17 @@ def tokens(values: Values) -> tuple[int | None, int | None]:
     return values.input_tokens, values.output_tokens
 
 
+def added_up(outer: Fact, inner: Fact) -> bool:
+    """Whether an outer span counts all tokens of the inner one the same number of times: once for each choice."""
+    counted = zip(tokens(outer.values), tokens(inner.values), strict=True)
+    ratios = {divmod(mine, theirs) if mine and theirs else (0, 0) for mine, theirs in counted}
+    times, rest = min(ratios)
+    if len(ratios) > 1 or rest or times <= 1:
+        return False
+    choices = len(outer.digests) - outer.inputs
+    return choices in (0, times) and models_agree(outer.values, inner.values)
+
+
 def models_agree(one: Values, other: Values) -> bool:
     """Whether a model of one is the alias or the dated name of a model of the other; what is not told agrees."""
     mine, theirs = (tuple(name for name in (v.model, v.request_model) if name) for v in (one, other))

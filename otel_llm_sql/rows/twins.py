@@ -17,6 +17,7 @@ from otel_llm_sql.rows.agreement import (
     MILLISECOND,
     PROMPTLY,
     Calls,
+    added_up,
     agree,
     fit,
     kind,
@@ -131,12 +132,17 @@ def _twin(key: SpanKey, linked: Container[SpanKey], others: Iterable[SpanKey], c
     """The innermost other span with this response id that tells about the same call; not one with a twin inside."""
     fact = calls[key]
     candidates = [
-        (_extent(other, calls[other]), other)
+        (not agree(calls[other], fact), _extent(other, calls[other]), other)
         for other in others
         if other != key and other not in linked
-        if _is_inside(other, calls[other], key, fact) and agree(calls[other], fact)
+        if _is_inside(other, calls[other], key, fact) and (agree(calls[other], fact) or _repeats(fact, calls[other]))
     ]
-    return min(candidates)[1] if candidates else None
+    return min(candidates)[2] if candidates else None
+
+
+def _repeats(outer: Fact, inner: Fact) -> bool:
+    """Whether Traceloop's LangChain added up what it was told once for each choice."""
+    return is_told_by_callbacks(outer.scope_name) and added_up(outer, inner)
 
 
 def _extent(key: SpanKey, fact: Fact) -> tuple[int, int, SpanKey]:
