@@ -7,6 +7,7 @@ the server knows and the telemetry tells; a fact that stands nowhere in the reco
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ FOLDER = Path(__file__).parent / "recordings_fresh"
 NAMES = sorted(path.name for path in FOLDER.iterdir())
 READERS = {"traces.pb": signals_from_traces, "logs.pb": signals_from_logs}
 
-ANSWERS = """
+SAID = """
 SELECT m.content FROM llm_operation_messages r JOIN llm_messages m ON m.message_id = r.message_id
-WHERE r.operation_id = :id AND r.direction = 'output' AND m.role = 'assistant'
+WHERE r.operation_id = :id AND r.direction = :direction AND m.role = :role
 ORDER BY r.sequence_number
 """
+SIDES = {"question": ("input", "user"), "answer": ("output", "assistant")}
 
 
 def signals(name: str) -> list[Signal]:
@@ -39,20 +41,31 @@ def signals(name: str) -> list[Signal]:
 
 
 def stored(url: str, batches: list[list[Signal]]) -> list[dict[str, Any]]:
-    """The calls as they stand in the database, each with its session and its answers."""
+    """The calls as they stand in the database, each with its session, its questions and its answers."""
     pipeline = Pipeline(Settings(url=url, timeout=60))
     for batch in batches:
         pipeline.deliver(batch)
     assert pipeline.dropped == 0
     pipeline.close()
     engine = create_engine(url)
-    of_session = sa.select(operations, sessions.c.session_key).join_from(operations, sessions)
+    told = (sessions.c.session_key, sessions.c.user_id.label("user_of_session"))
+    of_session = sa.select(operations, *told).join_from(operations, sessions)
     with engine.connect() as connection:
         rows = [dict(row) for row in connection.execute(of_session).mappings()]
         for row in rows:
-            row["answer"] = [text or "" for text in connection.scalars(sa.text(ANSWERS), {"id": row["operation_id"]})]
+            for side, (direction, role) in SIDES.items():
+                asked = {"id": row["operation_id"], "direction": direction, "role": role}
+                row[side] = [text or "" for text in connection.scalars(sa.text(SAID), asked)]
     engine.dispose()
     return [row for row in rows if row["operation_type"] not in AGGREGATES]
+
+
+def shuffled(told: list[Signal]) -> list[list[Signal]]:
+    """In small batches, some twice."""
+    chance = random.Random(len(told))
+    mixed = told + chance.sample(told, len(told) // 3)
+    chance.shuffle(mixed)
+    return [mixed[start : start + 3] for start in range(0, len(mixed), 3)]
 
 
 def missing(expected: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -67,15 +80,17 @@ def missing(expected: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[
     return wrong
 
 
-@pytest.mark.parametrize("way", ["at once", "one by one", "reversed"])
+@pytest.mark.parametrize("way", ["at once", "one by one", "reversed", "shuffled"])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_recorded_elsewhere(url: str, name: str, way: str) -> None:
     """Each call is one row that says what the server knows of it, in whichever order its spans arrive."""
     told = signals(name)
     single = [[signal] for signal in told]
-    rows = stored(url, {"at once": [told], "one by one": single, "reversed": single[::-1]}[way])
+    ways = {"at once": [told], "one by one": single, "reversed": single[::-1], "shuffled": shuffled(told)}
+    rows = stored(url, ways[way])
     expected = json.loads((FOLDER / name / "expected.json").read_text())
     assert missing(expected["calls"], rows) == []
     assert len(rows) == len(expected["calls"])
     assert {row["session_key"] for row in rows} == {expected["session_key"]}
     assert {row["user_id"] for row in rows} == {expected["user_id"]}
+    assert {row["user_of_session"] for row in rows} == {expected["user_id"]}

@@ -484,3 +484,23 @@ def test_any_values_give_an_operation_that_can_be_stored(
     """Whatever stands in the attributes, of any type and size, reading ends without an exception."""
     operation = conventions.read(signal(attributes, scope, kind=kind, name="gen_ai.choice", body=body))
     assert operation is None or problems(operation) == []
+
+
+CHOICES = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": word}]} for word in ("a", "b")])
+
+
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        ({"input_tokens": 2002, "output_tokens": 102, "cache_read.input_tokens": 512}, (1001, 51, 256)),
+        ({"input_tokens": 2002, "output_tokens": 102, "cache_read.input_tokens": 0}, (1001, 51, 0)),
+        ({"input_tokens": 2002, "output_tokens": 102}, (2002, 102, None)),
+        ({"input_tokens": 2002, "output_tokens": 103, "cache_read.input_tokens": 0}, (2002, 103, 0)),
+    ],
+)
+def test_usage_that_langchain_tells_for_each_choice(told: dict[str, int], counted: tuple[int | None, ...]) -> None:
+    """It is the response's once where it certainly was added up; what was reported stays in extras."""
+    usage = {f"gen_ai.usage.{name}": tokens for name, tokens in told.items()}
+    operation = read(CALL | {"gen_ai.output.messages": CHOICES} | usage, LANGCHAIN)
+    assert (operation.input_tokens, operation.output_tokens, operation.cache_read_input_tokens) == counted
+    assert operation.extras.get("gen_ai.usage.input_tokens") == (2002 if counted[0] == 1001 else None)

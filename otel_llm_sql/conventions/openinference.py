@@ -149,8 +149,7 @@ def _take_context(signal: Signal, found: Findings, content: Content, parameters:
     _take_metadata(found)
     conversations = [body.session_key for body in (content.sent, content.back) if body]
     session = next(filter(None, (*conversations, text(parameters.get("conversation")))), None)
-    user = text(parameters.get("user"))
-    if user:
+    if user := _user(parameters):
         values.setdefault("user_id", found.cleaner.bounded("user_id", user))
     if session:
         values.setdefault("session_key", bounded_key(found.cleaner.text("session_key", session)))
@@ -160,6 +159,13 @@ def _take_context(signal: Signal, found: Findings, content: Content, parameters:
         told = _AGENT.search(content.as_told())
         if told:
             values["agent_name"] = found.cleaner.text("agent_name", told[1])
+
+
+def _user(parameters: Any) -> str | None:
+    """Whom a request names: OpenAI's `user`, Anthropic's `metadata.user_id`."""
+    metadata = parameters.get("metadata")
+    named = metadata.get("user_id") if isinstance(metadata, dict) else None
+    return text(parameters.get("user")) or text(named)
 
 
 def _take_metadata(found: Findings) -> None:

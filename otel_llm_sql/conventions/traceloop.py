@@ -114,6 +114,9 @@ _CHUNKS = ("gen_ai.content.completion.chunk", "llm.content.completion.chunk")
 _OF_FRAMEWORKS = ("ls_", "lc_", "langgraph_", "checkpoint_ns", "__pregel")
 """What the names of association properties begin with that LangChain sets, not the application."""
 
+_COUNTED = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_write_input_tokens")
+_SEVERAL = 2
+
 _OPERATION_TYPES = {"vector_db_retrieve": "retrieval", "llm_request": "chat"}
 
 _FINISH_REASONS = {
@@ -142,6 +145,8 @@ def read(signal: Signal, *, capture_media: bool = False) -> Operation | None:
     _take_properties(found)
     _apply_rules(signal, found)
     take_content(found, told)
+    if (signal.scope_name or "").endswith(".langchain"):
+        _take_one_usage(found)
     result = operation(signal, found)
     _restore_reasons(result)
     return result
@@ -156,6 +161,23 @@ def _without_chunks(signal: Signal, found: Findings) -> Signal:
         waited = found.cleaner.count("time_to_first_token_ms", (min(chunks) - signal.start_ns) // 1_000_000)
         found.values.setdefault("time_to_first_token_ms", waited)
     return replace(signal, events=tuple(event for event in signal.events if event.name not in _CHUNKS))
+
+
+def _take_one_usage(found: Findings) -> None:
+    """Of several choices each has the usage of the whole response in LangChain, and Traceloop adds them up.
+
+    It tells cached tokens only where it did; where the response's own usage was taken, they are missing.
+    """
+    values = found.values
+    choices = [message.direction for message in values.get("messages", ())].count("output")
+    if choices < _SEVERAL or "cache_read_input_tokens" not in values:
+        return
+    counted = {field: values[field] for field in _COUNTED if values.get(field)}
+    if any(tokens % choices for tokens in counted.values()):
+        return
+    for field, tokens in counted.items():
+        found.put(*found.sources[field][:2])
+        values[field] = tokens // choices
 
 
 def _take_properties(found: Findings) -> None:

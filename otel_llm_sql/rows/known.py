@@ -51,10 +51,13 @@ class Known(Protocol):
         """Ids of operations without a parent, of instrumentations of a library, under way in this stretch of time."""
 
     def without_parent(self, since: int, until: int) -> set[str]:
-        """Ids of operations without a parent that generate something and began in this stretch of time."""
+        """Ids of operations that generate something, began in this stretch of time and have a span without a parent."""
 
     def told_by_callbacks(self, since: int, until: int) -> set[str]:
         """The same of operations, wherever they stand, of which a span of `twins.CALLBACKS` tells."""
+
+    def failed(self, since: int, until: int) -> set[str]:
+        """The same of those that failed, where that span is of `failures.LIBRARY`."""
 
     def operations(self, operation_ids: Collection[str]) -> tuple[list[Row], list[Row]]:
         """Whole rows of `llm_operations`, and of the `llm_spans` that tell about them."""

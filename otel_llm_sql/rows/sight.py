@@ -1,7 +1,7 @@
 """Which known operations have to be looked at since a new span may tell about the same call without a link to them.
 
-Only a client library's own spans, those of its instrumentations and those that are made in callbacks are ever looked
-for like that: see `twins.CLIENTS` and `twins.CALLBACKS`.
+Only a client library's own spans, those of its instrumentations, those that are made in callbacks and those of failed
+calls are ever looked for like that: see `twins.CLIENTS`, `twins.CALLBACKS` and `failures.LIBRARY`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from otel_llm_sql.records import Operation
+from otel_llm_sql.rows.agreement import GENERATING, PROMPTLY
 from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey
+from otel_llm_sql.rows.failures import is_of_library, may_stand_apart
 from otel_llm_sql.rows.known import Known, Row
-from otel_llm_sql.rows.twins import CLOCK_SKEW, GENERATING, PROMPTLY, is_told_by_callbacks, library_of
+from otel_llm_sql.rows.twins import CLOCK_SKEW, is_told_by_callbacks, library_of
 
 New = Mapping[SpanKey, Evidence]
 
@@ -25,6 +27,7 @@ def beside(new: New, kept: Mapping[SpanKey, Row]) -> set[SpanKey]:
         for key, fact in _generating(new)
         if fact.parent_span_id
     }
+    failures = {(key.trace_id, fact.parent_span_id) for key, fact in _failures(new) if fact.parent_span_id}
     if not libraries and not others:
         return set()
     return {
@@ -32,12 +35,13 @@ def beside(new: New, kept: Mapping[SpanKey, Row]) -> set[SpanKey]:
         for key, row in kept.items()
         if (key.trace_id, row["parent_span_id"], library_of(row["scope_name"])) in libraries
         or (key.trace_id, row["parent_span_id"], is_told_by_callbacks(row["scope_name"])) in others
+        or ((key.trace_id, row["parent_span_id"]) in failures and is_of_library(row["scope_name"]))
     }
 
 
 def elsewhere(new: New, known: Known) -> set[str]:
     """Ids of operations in other traces of which a new span may tell the same call."""
-    return _of_same_library(new, known) | _by_callbacks(new, known)
+    return _of_same_library(new, known) | _by_callbacks(new, known) | _failed(new, known)
 
 
 def unlinked_names(operations: Iterable[Operation], has_callbacks: Callable[[], bool]) -> set[str]:
@@ -54,6 +58,8 @@ def unlinked_names(operations: Iterable[Operation], has_callbacks: Callable[[], 
     for operation in operations:
         if operation.parent_span_id is None and (library := library_of(operation.scope_name)):
             names.add(library)
+        if operation.parent_span_id is None and operation.status == "error" and is_of_library(operation.scope_name):
+            names.add("failed")
         if operation.operation_type in GENERATING:
             told = is_told_by_callbacks(operation.scope_name)
             callbacks = callbacks or told
@@ -76,6 +82,11 @@ def _generating(new: New) -> Iterator[tuple[SpanKey, Fact]]:
     for key, evidence in new.items():
         if evidence.span and evidence.span.values.operation_type in GENERATING:
             yield key, evidence.span
+
+
+def _failures(new: New) -> Iterator[tuple[SpanKey, Fact]]:
+    """New spans about failures of which others may tell without a link."""
+    return ((key, fact) for key, fact in _generating(new) if may_stand_apart(fact))
 
 
 def _of_same_library(new: New, known: Known) -> set[str]:
@@ -105,3 +116,9 @@ def _by_callbacks(new: New, known: Known) -> set[str]:
     if inside:
         found |= known.told_by_callbacks(min(inside) - PROMPTLY, max(inside) + PROMPTLY)
     return found
+
+
+def _failed(new: New, known: Known) -> set[str]:
+    begun = [fact.values.timestamp for _, fact in _failures(new) if fact.parent_span_id is None]
+    # Wider than two that are told at once: in whom one of them finds its pair depends on those around them.
+    return known.failed(min(begun) - PROMPTLY, max(begun) + PROMPTLY) if begun else set()

@@ -12,19 +12,27 @@ from collections.abc import Container, Iterable, Mapping
 from functools import lru_cache
 
 from otel_llm_sql.records import STREAM, STREAM_ANSWER, STREAM_REQUEST
-from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey, Values
+from otel_llm_sql.rows.agreement import (
+    GENERATING,
+    MILLISECOND,
+    PROMPTLY,
+    Calls,
+    added_up,
+    agree,
+    fit,
+    kind,
+    models_agree,
+    nearest,
+    place_of,
+    same_response,
+    tokens,
+    tokens_agree,
+)
+from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey
+from otel_llm_sql.rows.failures import told_afterwards
 
 CLOCK_SKEW = 2_000_000
 """Microseconds by which the clocks of two machines may differ: one call seen by a client and by a gateway."""
-
-PROMPTLY = 2_000_000
-"""Microseconds after a callback's span within which the client's call begins; the window in which others are sought."""
-
-_MILLISECOND = 1000
-"""Microseconds by which an end may be wrong: it is computed from whole milliseconds."""
-
-GENERATING = frozenset({"chat", "text_completion", "generate_content", "unknown"})
-"""Operation types that are spellings of one kind of call."""
 
 CLIENTS = {"com.anthropic.sdk.python": "anthropic", "mistralai_sdk_tracer": "mistral"}
 """Scopes of client libraries that tell their calls themselves -> what the scopes of their instrumentations contain.
@@ -39,7 +47,6 @@ CALLBACKS = "langchain"
 its instrumentation tells about the same call stands beside them or in a trace of its own, not inside."""
 
 Evidences = Mapping[SpanKey, Evidence]
-Calls = Mapping[SpanKey, Fact]
 
 
 def groups(evidences: Evidences) -> dict[SpanKey, list[SpanKey]]:
@@ -66,11 +73,12 @@ def _follow(key: SpanKey, inner: Mapping[SpanKey, SpanKey]) -> tuple[SpanKey, in
 
 def _inner_spans(evidences: Evidences) -> dict[SpanKey, SpanKey]:
     calls = {key: span for key, evidence in evidences.items() if (span := evidence.span) and span.is_call}
-    children, same_response = _relatives(calls)
+    children, sharing = _relatives(calls)
     inner = {key: best for key in children if (best := _nested(key, children[key], calls))}
+    inner.update(told_afterwards(calls))
     # Where a child has the same id, that is the call: others with this id are a cache's or a constant's.
-    linked = {key for key, best in inner.items() if _same_response(calls[key], calls[best])}
-    for keys in same_response:
+    linked = {key for key, best in inner.items() if same_response(calls[key], calls[best])}
+    for keys in sharing:
         for key in keys:
             if key not in linked and (best := _twin(key, linked, keys, calls)):
                 inner[key] = best
@@ -114,31 +122,27 @@ def _may_be_told_by(outer: Fact, inner: Fact) -> bool:
     ids = (outer.values.response_id, inner.values.response_id)
     if None not in ids:
         return bool(ids[0] == ids[1])
-    if _kind(outer) != _kind(inner):
+    if kind(outer) != kind(inner):
         return False
     # A router asks another model than it was asked for, a step sums up its calls: one disagreement proves nothing.
-    return _tokens_agree(outer.values, inner.values) or _models_agree(outer.values, inner.values)
-
-
-def _kind(fact: Fact) -> str:
-    operation_type = fact.values.operation_type
-    return "chat" if operation_type in GENERATING else str(operation_type)
-
-
-def _same_response(one: Fact, other: Fact) -> bool:
-    return one.values.response_id is not None and one.values.response_id == other.values.response_id
+    return tokens_agree(outer.values, inner.values) or models_agree(outer.values, inner.values)
 
 
 def _twin(key: SpanKey, linked: Container[SpanKey], others: Iterable[SpanKey], calls: Calls) -> SpanKey | None:
     """The innermost other span with this response id that tells about the same call; not one with a twin inside."""
     fact = calls[key]
     candidates = [
-        (_extent(other, calls[other]), other)
+        (not agree(calls[other], fact), _extent(other, calls[other]), other)
         for other in others
         if other != key and other not in linked
-        if _is_inside(other, calls[other], key, fact) and _agree(calls[other], fact)
+        if _is_inside(other, calls[other], key, fact) and (agree(calls[other], fact) or _repeats(fact, calls[other]))
     ]
-    return min(candidates)[1] if candidates else None
+    return min(candidates)[2] if candidates else None
+
+
+def _repeats(outer: Fact, inner: Fact) -> bool:
+    """Whether Traceloop's LangChain added up what it was told once for each choice."""
+    return is_told_by_callbacks(outer.scope_name) and added_up(outer, inner)
 
 
 def _extent(key: SpanKey, fact: Fact) -> tuple[int, int, SpanKey]:
@@ -154,30 +158,8 @@ def _is_inside(inner_key: SpanKey, inner: Fact, outer_key: SpanKey, outer: Fact)
     # One instrumentation tells a call once: two of its spans with one response id are a cache or a constant id.
     if inner.scope_name == outer.scope_name or _extent(inner_key, inner) > _extent(outer_key, outer):
         return False
-    skew = _MILLISECOND if inner_key.trace_id == outer_key.trace_id else CLOCK_SKEW
+    skew = MILLISECOND if inner_key.trace_id == outer_key.trace_id else CLOCK_SKEW
     return inner.values.timestamp >= outer.values.timestamp - skew and inner.end <= outer.end + skew
-
-
-def _agree(one: Fact, other: Fact) -> bool:
-    mine, theirs = one.values, other.values
-    # Traceloop counts the first token of Anthropic's streams twice: equal input is enough where the response is one.
-    same_input = mine.input_tokens is not None and mine.input_tokens == theirs.input_tokens
-    return (same_input or _tokens_agree(mine, theirs)) and _models_agree(mine, theirs)
-
-
-def _tokens_agree(one: Values, other: Values) -> bool:
-    # Nobody asks with no tokens: LangChain has 0 where its client's stream does not say how many.
-    pairs = zip(_tokens(one), _tokens(other), strict=True)
-    return all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
-
-
-def _tokens(values: Values) -> tuple[int | None, int | None]:
-    return values.input_tokens, values.output_tokens
-
-
-def _models_agree(one: Values, other: Values) -> bool:
-    mine, theirs = (tuple(name for name in (v.model, v.request_model) if name) for v in (one, other))
-    return not mine or not theirs or any(a in b or b in a for a in mine for b in theirs)
 
 
 @lru_cache(maxsize=1024)
@@ -197,11 +179,11 @@ def _unlinked(calls: Calls, inner: Mapping[SpanKey, SpanKey]) -> dict[SpanKey, S
         library = library_of(fact.scope_name)
         if library and key not in linked:
             side = clients if fact.scope_name in CLIENTS else others
-            side[library, _place(key, fact)].append(key)
+            side[library, place_of(key, fact)].append(key)
     found: dict[SpanKey, SpanKey] = {}
     for place in clients.keys() & others.keys():
-        near = [(o, i) for o in others[place] for i in clients[place] if _fit(calls[o], calls[i])]
-        found.update(_nearest(near, calls))
+        near = [(o, i) for o in others[place] for i in clients[place] if fit(calls[o], calls[i])]
+        found.update(nearest(near, calls))
     return found
 
 
@@ -220,26 +202,21 @@ def _by_callbacks(calls: Calls, inner: Mapping[SpanKey, SpanKey]) -> dict[SpanKe
             continue
         if not is_told_by_callbacks(fact.scope_name):
             if key not in told:
-                inside[_place(key, fact)].append(key)
+                inside[place_of(key, fact)].append(key)
         elif key not in inner and fact.values.response_id is None:
             outer.append(key)
-    near = ((o, i) for o in outer for place in {None, _place(o, calls[o])} for i in inside.get(place, ()))
-    return _nearest([(o, i) for o, i in near if _is_told_again(calls[o], calls[i])], calls)
+    near = ((o, i) for o in outer for place in {None, place_of(o, calls[o])} for i in inside.get(place, ()))
+    return nearest([(o, i) for o, i in near if _is_told_again(calls[o], calls[i])], calls)
 
 
 def _is_told_again(outer: Fact, inner: Fact) -> bool:
     """Whether a span of CALLBACKS tells about the client's call inside of it."""
     values, told = outer.values, inner.values
-    if told.timestamp - values.timestamp > PROMPTLY or not _fit(outer, inner):
+    if told.timestamp - values.timestamp > PROMPTLY or not fit(outer, inner):
         return False
     if values.status == told.status == "error":
         return True
-    return any(one and one == other for one, other in zip(_tokens(values), _tokens(told), strict=True))
-
-
-def _place(key: SpanKey, fact: Fact) -> object:
-    """Where a span stands: beside others with the same parent, or with those that have none in any trace."""
-    return (key.trace_id, fact.parent_span_id) if fact.parent_span_id else None
+    return any(one and one == other for one, other in zip(tokens(values), tokens(told), strict=True))
 
 
 def _streams(calls: Calls, inner: Mapping[SpanKey, SpanKey]) -> dict[SpanKey, SpanKey]:
@@ -250,8 +227,8 @@ def _streams(calls: Calls, inner: Mapping[SpanKey, SpanKey]) -> dict[SpanKey, Sp
         if part in (STREAM_REQUEST, STREAM_ANSWER) and key not in inner:
             asked = (fact.scope_name, fact.values.service_name, fact.values.request_model, *fact.digests[: fact.inputs])
             is_answer = part == STREAM_ANSWER
-            moment = fact.values.timestamp if is_answer else fact.end - _MILLISECOND
-            parts[asked, _place(key, fact)].append((moment, is_answer, key))
+            moment = fact.values.timestamp if is_answer else fact.end - MILLISECOND
+            parts[asked, place_of(key, fact)].append((moment, is_answer, key))
     found: dict[SpanKey, SpanKey] = {}
     for told in parts.values():
         waiting: list[SpanKey] = []
@@ -261,19 +238,3 @@ def _streams(calls: Calls, inner: Mapping[SpanKey, SpanKey]) -> dict[SpanKey, Sp
             elif waiting:
                 found[waiting.pop()] = key
     return found
-
-
-def _nearest(fitting: Iterable[tuple[SpanKey, SpanKey]], calls: Calls) -> dict[SpanKey, SpanKey]:
-    """Each outer span with the inner one that begins soonest in it, where that one knows no nearer outer span."""
-    pairs = sorted((calls[i].values.timestamp - calls[o].values.timestamp, o, i) for o, i in fitting)
-    first_of_outer = {o: i for _, o, i in reversed(pairs)}
-    first_of_inner = {i: o for _, o, i in reversed(pairs)}
-    return {o: i for o, i in first_of_outer.items() if first_of_inner[i] == o}
-
-
-def _fit(outer: Fact, inner: Fact) -> bool:
-    values, told = outer.values, inner.values
-    is_inside = told.timestamp >= values.timestamp and inner.end <= outer.end + _MILLISECOND
-    if not is_inside or None not in (values.response_id, told.response_id) or values.service_name != told.service_name:
-        return False
-    return _kind(outer) == _kind(inner) and _agree(outer, inner)

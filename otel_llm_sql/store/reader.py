@@ -10,7 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from otel_llm_sql.rows import Carrier, Owner, Row
-from otel_llm_sql.rows.twins import CALLBACKS, GENERATING
+from otel_llm_sql.rows.agreement import GENERATING
+from otel_llm_sql.rows.failures import LIBRARY
+from otel_llm_sql.rows.twins import CALLBACKS
 from otel_llm_sql.schema import tables as t
 from otel_llm_sql.store.dialects import ASKED, Among, Dialect
 from otel_llm_sql.store.inserts import EPOCH, MICROSECOND, MILLISECOND, TIMES
@@ -68,9 +70,12 @@ class Questions:
             .where(_under_way(o.timestamp), o.timestamp >= _moment("minutes"), o.parent_span_id.is_(None))
             .where(t.spans.c.scope_name.contains(sa.bindparam("library")))
         )
-        self.without_parent = _begun(o.parent_span_id.is_(None))
+        # Not the operation's own parent: it is the innermost span's, which may be a span of the same operation.
+        root = sa.exists().where(t.spans.c.operation_id == o.operation_id, t.spans.c.parent_span_id.is_(None))
+        self.without_parent = _begun(root)
         told = sa.exists().where(t.spans.c.operation_id == o.operation_id, t.spans.c.scope_name.contains(CALLBACKS))
         self.told_by_callbacks = _begun(told)
+        self.failed = _begun(sa.and_(o.status == "error", root.where(t.spans.c.scope_name.contains(LIBRARY))))
         self.owners = (
             sa.select(m.message_id, m.operation_id, m.timestamp, o.operation_type, m.tool_name)
             .join_from(t.messages, t.operations, m.operation_id == o.operation_id)
@@ -165,7 +170,7 @@ class Reader:
         return set(self._connection.scalars(self._questions.unlinked, asked))
 
     def without_parent(self, since: int, until: int) -> set[str]:
-        """Ids of operations without a parent that generate something and began in this stretch of time."""
+        """Ids of operations that generate something, began in this stretch of time and have a span without a parent."""
         return set(self._connection.scalars(self._questions.without_parent, _between(since, until)))
 
     def told_by_callbacks(self, since: int, until: int) -> set[str]:
@@ -173,6 +178,10 @@ class Reader:
         if not has_callbacks(self._connection):
             return set()
         return set(self._connection.scalars(self._questions.told_by_callbacks, _between(since, until)))
+
+    def failed(self, since: int, until: int) -> set[str]:
+        """The same of those that failed, where that span is of `failures.LIBRARY`."""
+        return set(self._connection.scalars(self._questions.failed, _between(since, until)))
 
     def operations(self, operation_ids: Collection[str]) -> tuple[list[Row], list[Row]]:
         """Whole rows of `llm_operations`, and of the `llm_spans` that tell about them."""
