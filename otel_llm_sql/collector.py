@@ -157,7 +157,7 @@ class LlmOperationCollector:
                 `gen_ai.operation.name`.
             provider: `openai`, `anthropic`, ...
             response: text, or what the API answered, as a mapping or as the client library's object. It gives content,
-                usage, model, id and finish reason.
+                usage, model, id and finish reason, as far as it can be read.
             session_id: the conversation as the application calls it (column `session_key`); default: from `session()`.
             workspace: as for `session()`.
             agent_id: as for `session()`.
