@@ -19,9 +19,10 @@ from otel_llm_sql import instrumentations, recording
 from otel_llm_sql.errors import DatabaseUnavailableError, RejectedRowsError, StoreError
 from otel_llm_sql.exporter import LlmSqlSpanExporter
 from otel_llm_sql.installation import Installation
+from otel_llm_sql.masking import mask
 from otel_llm_sql.query import AsyncQuery, Query, apolars_from_db, aquery_db, polars_from_db, query_db
 from otel_llm_sql.recording import Recorded
-from otel_llm_sql.settings import Settings, load, mask
+from otel_llm_sql.settings import Settings, load
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
