@@ -19,9 +19,10 @@ from otel_llm_sql import instrumentations, recording
 from otel_llm_sql.errors import DatabaseUnavailableError, RejectedRowsError, StoreError
 from otel_llm_sql.exporter import LlmSqlSpanExporter
 from otel_llm_sql.installation import Installation
+from otel_llm_sql.masking import mask
 from otel_llm_sql.query import AsyncQuery, Query, apolars_from_db, aquery_db, polars_from_db, query_db
 from otel_llm_sql.recording import Recorded
-from otel_llm_sql.settings import Settings, load, mask
+from otel_llm_sql.settings import Settings, load
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -157,7 +158,7 @@ class LlmOperationCollector:
                 `gen_ai.operation.name`.
             provider: `openai`, `anthropic`, ...
             response: text, or what the API answered, as a mapping or as the client library's object. It gives content,
-                usage, model, id and finish reason.
+                usage, model, id and finish reason, as far as it can be read.
             session_id: the conversation as the application calls it (column `session_key`); default: from `session()`.
             workspace: as for `session()`.
             agent_id: as for `session()`.

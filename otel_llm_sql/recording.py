@@ -1,19 +1,19 @@
 """A call that no instrumentation sees, told by the application, becomes a span with OpenTelemetry's GenAI attributes.
 
-Arguments are those of AiCore's `record_completion`; responses may have the shape of OpenAI's or of Anthropic's API.
+Arguments are those of AiCore's `record_completion`.
 """
 
 from __future__ import annotations
 
-import json
-import math
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 
+from otel_llm_sql.client_objects import encoded, messages, of_response, parsed, parts
 from otel_llm_sql.context import PREFIX, text
 
 Attributes = dict[str, Any]
@@ -87,11 +87,10 @@ def call(
     operation = _OPERATIONS.get(text("operation_type", operation_type), operation_type)
     if operation == "chat" and "prompt" in completion_args and "messages" not in completion_args:
         operation = "text_completion"
-    answered = _response(response)
     attributes = {
         **_extras(extras),
         **_request(completion_args),
-        **answered,
+        **of_response(response),
         **_told(told),
         "gen_ai.operation.name": operation,
         "gen_ai.provider.name": text("provider", provider),
@@ -99,7 +98,9 @@ def call(
     model = attributes.get("gen_ai.request.model", "")
     error = told.get("error_message")
     latency = _number("latency_ms", told.get("latency_ms")) or 0
-    return Call(f"{operation} {model}".strip(), attributes, int(latency * 1_000_000), error)
+    # Whole milliseconds first: a float that large is infinite in nanoseconds.
+    latency_ns = int(latency) * 1_000_000 + int(latency % 1 * 1_000_000)
+    return Call(f"{operation} {model}".strip(), attributes, latency_ns, error)
 
 
 def _told(told: Mapping[str, Any]) -> Attributes:
@@ -134,110 +135,20 @@ def _request(arguments: Mapping[str, Any]) -> Attributes:
         if name not in _PROMPTS and name.lower() not in _SECRETS
     }
     prompts = {
-        "gen_ai.input.messages": _messages(given.get("messages", given.get("prompt", given.get("input")))),
-        "gen_ai.system_instructions": list(_parts(given.get("system"))),
+        "gen_ai.input.messages": messages(given.get("messages", given.get("prompt", given.get("input")))),
+        "gen_ai.system_instructions": list(parts(given.get("system"))),
         "gen_ai.tool.definitions": given.get("tools", given.get("functions")),
     }
-    return attributes | {name: _json(name, value) for name, value in prompts.items() if value}
-
-
-def _messages(messages: Any) -> list[Any]:
-    """Messages as OpenTelemetry's schema has them: role and parts."""
-    if isinstance(messages, str):
-        return [{"role": "user", "parts": list(_parts(messages))}]
-    return [_message(_plain(message)) for message in messages or ()]
-
-
-def _message(message: Any, **more: Any) -> Any:
-    if not isinstance(message, Mapping):
-        return {"role": "user", "parts": list(_parts(message))}
-    role = message.get("role") or "user"
-    parts = list(_parts(message.get("content")))
-    if role == "tool":
-        answer = {"type": "tool_call_response", "id": message.get("tool_call_id"), "response": message.get("content")}
-        return {"role": role, "parts": [answer]}
-    for wanted in message.get("tool_calls") or ():
-        function = wanted.get("function") or {}
-        part = {"type": "tool_call", "id": wanted.get("id"), "name": function.get("name")}
-        parts.append(part | {"arguments": _parsed(function.get("arguments"))})
-    return {"role": role, "parts": parts, **more}
-
-
-def _parts(content: Any) -> Iterator[Any]:
-    content = [content] if isinstance(content, str | Mapping) else content
-    for part in content or ():
-        plain = _plain(part)
-        if isinstance(plain, str):
-            yield {"type": "text", "content": plain}
-        elif isinstance(plain, Mapping) and plain.get("type") == "text" and "text" in plain:
-            yield {"type": "text", "content": plain["text"]}
-        elif isinstance(plain, Mapping) and plain.get("type") == "tool_use":
-            yield {
-                "type": "tool_call",
-                "id": plain.get("id"),
-                "name": plain.get("name"),
-                "arguments": plain.get("input"),
-            }
-        else:
-            yield plain
-
-
-def _response(response: Any) -> Attributes:
-    plain = _plain(response)
-    if plain is None:
-        return {}
-    if not isinstance(plain, Mapping):
-        content = plain if isinstance(plain, str | list) else json.dumps(plain, default=str)
-        return {"gen_ai.output.messages": _json("response", [_message({"role": "assistant", "content": content})])}
-    output = list(_output(plain))
-    attributes = {"gen_ai.output.messages": _json("response", output)} if output else {}
-    reasons = [message["finish_reason"] for message in output if message.get("finish_reason")]
-    said = {
-        "gen_ai.response.id": plain.get("id"),
-        "gen_ai.response.model": plain.get("model"),
-        "gen_ai.response.finish_reasons": reasons or None,
-    }
-    return attributes | {name: value for name, value in said.items() if value} | _usage(plain.get("usage"))
-
-
-def _output(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    if "choices" not in response:
-        if response.get("content"):  # Anthropic's shape
-            yield _message({"role": "assistant", **response}, finish_reason=response.get("stop_reason"))
-        return
-    for choice in map(_plain, response["choices"] or ()):
-        message = choice.get("message") or {"content": choice.get("text")}
-        yield _message({"role": "assistant", **message}, finish_reason=choice.get("finish_reason"))
-
-
-def _usage(usage: Any) -> Attributes:
-    usage = _plain(usage)
-    if not isinstance(usage, Mapping):
-        return {}
-    read, written = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
-    sent = usage.get("prompt_tokens", usage.get("input_tokens"))
-    if sent is not None and "prompt_tokens" not in usage:
-        # Anthropic's input_tokens leave out what went through the cache; OpenTelemetry's are all of them.
-        sent += (read or 0) + (written or 0)
-    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
-    generated = usage.get("completion_tokens_details") or usage.get("output_tokens_details") or {}
-    counts = {
-        "input_tokens": sent,
-        "output_tokens": usage.get("completion_tokens", usage.get("output_tokens")),
-        "cache_read.input_tokens": details.get("cached_tokens", read),
-        "cache_write.input_tokens": written,
-        "reasoning.output_tokens": generated.get("reasoning_tokens"),
-    }
-    return {f"gen_ai.usage.{name}": count for name, count in counts.items() if count is not None}
+    return attributes | {name: encoded(name, value) for name, value in prompts.items() if value}
 
 
 def _extras(extras: Mapping[str, Any] | str | None) -> Attributes:
-    parsed = _parsed(extras) if isinstance(extras, str) else extras
-    if parsed is None or parsed == "":
+    found = parsed(extras) if isinstance(extras, str) else extras
+    if found is None or found == "":
         return {}
-    if not isinstance(parsed, Mapping):
+    if not isinstance(found, Mapping):
         raise TypeError("extras must be a mapping, or JSON text of one")
-    return {str(name): _value(f"extras[{name!r}]", value) for name, value in parsed.items() if value is not None}
+    return {str(name): _value(f"extras[{name!r}]", value) for name, value in found.items() if value is not None}
 
 
 def _value(name: str, value: Any) -> Any:
@@ -246,32 +157,7 @@ def _value(name: str, value: Any) -> Any:
         return value
     if isinstance(value, Sequence) and value and all(isinstance(item, str) for item in value):
         return list(value)
-    return _json(name, value)
-
-
-def _json(name: str, value: Any) -> str:
-    try:
-        return json.dumps(value, default=_encodable)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise TypeError(f"{name} cannot be written as JSON: {type(error).__name__}") from None
-
-
-def _encodable(value: Any) -> Any:
-    plain = _plain(value)
-    return str(value) if plain is value else plain
-
-
-def _plain(value: Any) -> Any:
-    """The client libraries' response objects are Pydantic models."""
-    dump = getattr(value, "model_dump", None)
-    return dump(exclude_none=True) if callable(dump) else value
-
-
-def _parsed(value: Any) -> Any:
-    try:
-        return json.loads(value)
-    except (TypeError, ValueError, RecursionError):
-        return value
+    return encoded(name, value)
 
 
 def _count(name: str, value: Any) -> int:
@@ -283,6 +169,6 @@ def _count(name: str, value: Any) -> int:
 def _number(name: str, value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
         raise ValueError(f"{name} must be a number, 0 or more, or None; given: {type(value).__name__}")
     return value

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from otel_llm_sql import environment_variables as variables
 from otel_llm_sql.errors import SettingsError
+from otel_llm_sql.masking import mask
 
 _LONGEST_IDENTIFIER = 63
 _LONGEST_WORKSPACE = 255
@@ -114,17 +115,6 @@ def spool_directory(settings: Settings) -> Path | None:
         return _data_directory() / "otel-llm-sql" / "spool"
     except SettingsError:
         return None
-
-
-def mask(url: str) -> str:
-    """A database URL fit for a message: user, password and secrets in the query string are hidden."""
-    scheme, separator, rest = str(url).partition("://")
-    if not separator or not re.fullmatch(r"[\w+.-]+", scheme):
-        return "(no URL)"
-    location, question, query = rest.rpartition("?") if "?" in rest.rpartition("@")[2] else (rest, "", "")
-    credentials, at, host = location.rpartition("@")
-    query = re.sub(r"(?i)(\w*(?:pass|pwd|secret|token|key)\w*)=[^&]*", r"\1=***", query)
-    return f"{scheme}://{'***' if credentials else ''}{at}{host}{question}{query}"
 
 
 def _data_directory() -> Path:

@@ -259,6 +259,8 @@ def test_a_database_that_does_not_answer_is_exit_code_3(
         ["sql", "--csv", "--json", "SELECT 1"],
         ["status", "postgresql://u:s3cret-word@host/db"],
         ["status", "postgresql://host/db?user=u&password=s3cret-word"],
+        ["status", "postgresql://host/db?user=u&password=a@s3cret-word"],
+        ["status", "mssql+pyodbc:///?odbc_connect=UID%3Du%3BPWD%3Ds3cret-word"],
         ["status", "--db-uri", "s3cret-word"],
         ["status", "--db-uri", "nodatabase://u:s3cret-word@host/db"],
     ],

@@ -147,6 +147,104 @@ def test_responses_of_the_client_library(collector: LlmOperationCollector) -> No
     assert (row["model"], row["finish_reason"], row["input_tokens"]) == ("gpt-4o-2024-08-06", "stop", 9)
 
 
+class Unreadable:
+    """Whatever is asked of it, it raises."""
+
+    def model_dump(self, **_: Any) -> Any:
+        raise RuntimeError("pa55-marker")
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("pa55-marker")
+
+    def __str__(self) -> str:
+        raise RuntimeError("pa55-marker")
+
+
+def within_itself() -> dict[str, Any]:
+    found: dict[str, Any] = {"choices": [{"message": {"content": "Hi"}}]}
+    found["choices"][0]["message"]["content"] = [found]
+    return found
+
+
+def test_messages_of_the_client_library(collector: LlmOperationCollector) -> None:
+    """A history with the `openai` package's own objects, as its examples write it, and the class that an answer has."""
+    from openai.types.chat import ChatCompletionMessage, ChatCompletionMessageToolCall
+    from openai.types.chat.chat_completion_message_tool_call import Function
+
+    wanted = ChatCompletionMessageToolCall(
+        id="c1", function=Function(name="get_weather", arguments='{"city": "Paris"}'), type="function"
+    )
+    question = [
+        {"role": "user", "content": "weather?"},
+        {"role": "assistant", "content": None, "tool_calls": [wanted]},
+        ChatCompletionMessage(role="assistant", tool_calls=[wanted]),
+        {"role": "tool", "tool_call_id": "c1", "content": "18 degrees"},
+    ]
+    arguments = {"model": "gpt-4o", "messages": question, "response_format": ChatCompletionMessage}
+    collector.record_completion(arguments, "completion", "openai", response="hi")
+    (row,) = rows(collector)
+    assert (row["status"], row["model"]) == ("ok", "gpt-4o")
+    assert [role for role, _ in transcript(collector)] == ["user", "assistant", "assistant", "tool", "assistant"]
+    assert "get_weather" in json.dumps(rows(collector, "llm_messages"))
+
+
+@pytest.mark.parametrize(
+    ("response", "said", "tokens"),
+    [
+        ({"choices": ["hello"]}, "hello", None),
+        ({"choices": [None, {"message": {"content": "hello"}}]}, "hello", None),
+        ({"choices": {"message": "hello"}, "usage": "many"}, "hello", None),
+        ({"choices": 3, "usage": {"prompt_tokens": 1, "prompt_tokens_details": [1]}}, "3", 1),
+        ({"choices": [{"message": {"content": "hello", "tool_calls": ["x", {"function": "f"}]}}]}, "hello", None),
+        ({"content": 5, "usage": {"input_tokens": 1, "cache_read_input_tokens": "x"}}, "5", 1),
+        ({"content": "hello", "usage": {"input_tokens": "x", "cache_read_input_tokens": 1}}, "hello", None),
+        ({"choices": [{"message": {"content": {("a", "b"): 1}}}]}, "('a', 'b')", None),
+        (within_itself(), "choices", None),
+        ([Unreadable(), "hello"], "hello", None),
+        ({"content": "hello", "usage": Unreadable()}, "hello", None),
+        (Unreadable(), "<Unreadable>", None),
+    ],
+)
+def test_a_response_is_read_as_far_as_it_can_be(
+    collector: LlmOperationCollector, caplog: pytest.LogCaptureFixture, response: Any, said: str, tokens: int | None
+) -> None:
+    """The call has happened: whatever its response is, it is recorded with what can be read."""
+    collector.record_completion(**PAGE | {"response": response})
+    (row,) = rows(collector)
+    assert (row["status"], row["model"], row["input_tokens"]) == ("ok", "gpt-4", tokens)
+    assert said in str(transcript(collector)[-1])
+    assert "pa55-marker" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"messages": 5}, "5"),
+        ({"messages": {"role": "user", "content": "hello"}}, "hello"),
+        ({"messages": [{"role": "user", "content": 5}]}, "5"),
+        ({"messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "tool_calls": ["x"]}]}, "hello"),
+        ({"messages": [{"role": "user", "content": "hello", "tool_calls": [Unreadable()]}]}, "hello"),
+        ({"messages": Unreadable(), "system": Unreadable()}, "<Unreadable>"),
+        ({"messages": "hello", "response_format": Unreadable()}, "hello"),
+        ({"input": [1, 2]}, "[1, 2]"),
+        ({"input": [[1, 2], [3]]}, "[1, 2]"),
+    ],
+)
+def test_a_request_is_read_as_far_as_it_can_be(
+    collector: LlmOperationCollector, asked: dict[str, Any], said: str
+) -> None:
+    """What the provider took is no error of ours, in whatever form it was written."""
+    collector.record_completion({"model": "m", **asked}, "completion", "openai")
+    assert len(rows(collector)) == 1
+    assert said in str(transcript(collector))
+
+
+def test_a_latency_without_end(collector: LlmOperationCollector) -> None:
+    """The largest number of milliseconds is more nanoseconds than a float can be."""
+    collector.record_completion(**PAGE | {"latency_ms": 1.7e308})
+    assert [row["status"] for row in rows(collector)] == ["ok"]
+
+
 @pytest.mark.quick
 def test_arecord_completion_leaves_the_event_loop_alone(collector: LlmOperationCollector) -> None:
     """Ten at once, in sessions of their own, stored when they return, while the loop goes on."""
@@ -183,6 +281,8 @@ def test_arecord_completion_leaves_the_event_loop_alone(collector: LlmOperationC
         ({"input_tokens": -1}, ValueError, "input_tokens must be a whole number"),
         ({"output_tokens": "5"}, ValueError, "output_tokens must be a whole number"),
         ({"cost": float("nan")}, ValueError, "cost must be a number"),
+        ({"cost": 10**400}, ValueError, "cost must be a number"),
+        ({"latency_ms": float("inf")}, ValueError, "latency_ms must be a number"),
         ({"latency_ms": -5}, ValueError, "latency_ms must be a number"),
         ({"error_message": 500}, TypeError, "error_message must be text"),
         ({"extras": ["a"]}, TypeError, "extras must be a mapping"),

@@ -24,6 +24,7 @@ MIGRATIONS = PACKAGE / "schema" / "migrations"
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 DOORS = {
+    "client_objects.py": "objects of other libraries in a call that has happened: what they raise costs their content",
     "cli/__init__.py": "whatever happens inside becomes one line and an exit code",
     "conventions/clean.py": "an application's own __str__ may raise anything",
     "conventions/installed.py": "vocabularies of other distributions: one that fails leaves the others",

@@ -235,6 +235,20 @@ def test_a_broken_entry_costs_itself() -> None:
     assert fault == f"neither spans nor log records nor metrics can be read from the entry at byte {len(spans)}"
 
 
+def test_log_records_without_a_time(database: str, tmp_path: Path) -> None:
+    """OTLP: 0 is a time that nobody knows. The record is stored all the same, as by the receiver and as of JSON."""
+    request = ExportLogsServiceRequest.FromString(LOGS.read_bytes())
+    for entry in request.resource_logs:
+        for record in (record for scope in entry.scope_logs for record in scope.log_records):
+            record.time_unix_nano = record.observed_time_unix_nano = 0
+    payload = request.SerializeToString()
+    assert signals(payload) == signals(as_json(request)) == signals_from_logs(payload) != []
+    assert imported(database, written(tmp_path, "logs.pb", payload), TRACES) == 0
+    assert all(row["timestamp"] > "1970-01-02" for row in stored(database)["llm_operations"])  # their spans' times
+    del request.resource_logs[0].scope_logs[0].log_records[0].attributes[:]
+    assert signals(request.SerializeToString())[0].attributes == {}
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

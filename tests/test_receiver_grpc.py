@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -239,3 +240,33 @@ def test_a_port_that_answers_nothing_else(database: str) -> None:
         assert serving.grpc_port == port
         assert "HTTP" not in serving.line.partition(";")[0]
         send(channel, traces(1))
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """A frame of HTTP/2."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def frames(line: socket.socket) -> Iterator[tuple[int, int, int]]:
+    """Kind, flags and stream of the frames that come."""
+    with line.makefile("rb") as answer:
+        while head := answer.read(9):
+            answer.read(int.from_bytes(head[:3], "big"))
+            yield head[3], head[4], int.from_bytes(head[5:], "big")
+
+
+def test_otlp_07_a_sender_that_stops(database: str) -> None:
+    """A message that does not go on is waited for no longer than a while; the next one is served."""
+    named = {":method": "POST", ":scheme": "http", ":path": EXPORT, ":authority": "x"}
+    named |= {"content-type": "application/grpc", "te": "trailers"}
+    head = b"".join(bytes([0, len(k)]) + k.encode() + bytes([len(v)]) + v.encode() for k, v in named.items())
+    begun = frame(1, 4, 1, head) + frame(0, 0, 1, bytes(4) + b"\x64" + b"half")
+    with serve(database, OTEL_LLM_SQL_RECEIVER_IDLE_SECONDS="0.1") as serving:
+        with socket.create_connection(("127.0.0.1", serving.grpc_port), timeout=60) as line:
+            line.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") + begun)
+            ended = (1, 1, 1)  # headers that end the stream: the status
+            assert any((kind, flags & 1, stream) == ended for kind, flags, stream in frames(line))
+            assert serving.metric("refused_requests_total", reason="too_slow") == 1
+            with serving.channel() as channel:
+                send(channel, traces())
+        assert len(operations(database)) == 1

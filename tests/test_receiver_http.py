@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import http.client
 import re
@@ -197,6 +198,60 @@ def test_otlp_04_chunks_beyond_the_limit(database: str) -> None:
             assert response.status == 413
         assert server.metric("queue_bytes") == 0
         assert is_serving(server)
+
+
+def start(server: Receiver, length: int, body: bytes) -> socket.socket:
+    """A connection on which a request has begun."""
+    line = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+    head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nContent-Length: {length}\r\n\r\n"
+    line.sendall(head.encode() + body)
+    return line
+
+
+def test_otlp_07_a_sender_that_stops(database: str) -> None:
+    """A body that does not go on takes room from others only for a while: 503, so that it comes again, and closed."""
+    with receiver(database, queue_bytes=MEBIBYTE, idle_seconds=1) as server:
+        with start(server, MEBIBYTE, bytes(MEBIBYTE - 1)) as line:
+            response = http.client.HTTPResponse(line)
+            response.begin()
+            assert (response.status, response.headers["connection"]) == (503, "close")
+            assert Status.FromString(response.read()).code == 14
+            assert 1 <= int(response.headers["retry-after"]) <= 5
+            assert line.recv(1) == b""
+        assert server.metric("queue_bytes") == 0
+        assert server.metric("refused_requests_total", reason="too_slow") == 1
+        assert is_serving(server)
+
+
+def test_otlp_07_a_sender_without_end(database: str) -> None:
+    """A byte now and then does not hold the room for ever."""
+    with (
+        receiver(database, idle_seconds=0.1) as server,
+        start(server, MEBIBYTE, b"") as line,
+        contextlib.suppress(ConnectionError),
+    ):
+        for _ in range(6000):
+            line.sendall(b"\0")
+            line.settimeout(0.01)
+            with contextlib.suppress(TimeoutError):
+                answer = line.recv(100)
+                break
+        assert answer.startswith(b"HTTP/1.1 503")
+    assert server.reception is not None
+    assert 'reason="too_slow"' in server.reception.metrics_text().decode()
+
+
+def test_otlp_07_a_sender_that_is_slow(database: str) -> None:
+    """However many pieces a body comes in, none of them late: it is taken."""
+    request = traces(3)
+    body = request.SerializeToString()
+    with receiver(database, idle_seconds=60) as server, start(server, len(body), b"") as line:
+        for place in range(len(body)):
+            line.sendall(body[place : place + 1])
+        response = http.client.HTTPResponse(line)
+        response.begin()
+        assert response.status == 200
+    assert {row["span_id"] for row in stored(database)["llm_operations"]} == span_ids(request)
 
 
 def test_otlp_05_empty_requests(server: Receiver, database: str) -> None:

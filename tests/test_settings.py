@@ -14,7 +14,9 @@ import sqlalchemy as sa
 
 from otel_llm_sql import environment_variables
 from otel_llm_sql.errors import SettingsError
-from otel_llm_sql.settings import Settings, load, mask
+from otel_llm_sql.masking import mask, mask_all
+from otel_llm_sql.settings import Settings, load
+from otel_llm_sql.store.urls import database_url
 
 pytestmark = pytest.mark.quick
 
@@ -206,22 +208,51 @@ def test_settings_show_no_password() -> None:
     )
     assert SECRET not in repr(settings)
     assert "@h/d" in repr(settings)
-    assert "ssl=require" in repr(settings)
+    assert "postgresql+asyncpg://h/d?***" in repr(settings)
 
 
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("sqlite:////data/llm.db", "sqlite:////data/llm.db"),
-        (f"mysql://u:{SECRET}@h/d?charset=x", "mysql://***@h/d?charset=x"),
+        ("postgresql://h:5432/d", "postgresql://h:5432/d"),
+        (f"postgresql://u:{SECRET}@[::1]:5432/d", "postgresql://***@[::1]:5432/d"),
+        (f"mysql://u:{SECRET}@h/d?charset=x", "mysql://***@h/d?***"),
         (f"mysql://u:a@{SECRET}?x@h/d", "mysql://***@h/d"),
-        (f"postgresql://h/d?user=u&sslpassword={SECRET}&a=b", "postgresql://h/d?user=u&sslpassword=***&a=b"),
+        (f"mysql://u:{SECRET}/{SECRET}@h/d", "mysql://***@h/d"),
+        (f"mysql://u:{SECRET}?x=1@h/d", "mysql://***"),
+        (f"mysql://u:{SECRET}@{SECRET}/{SECRET}?{SECRET}@h/d", "mysql://***"),
+        (f"postgresql://u:{SECRET}/d", "postgresql://***"),
+        (f"postgresql://h/d?user=u&sslpassword={SECRET}&a=b", "postgresql://h/d?***"),
+        (f"postgresql://h/d?user=u&password=a@{SECRET}", "postgresql://h/d?***"),
+        (f"postgresql://h:5432/d?user=u&password=a@{SECRET}", "postgresql://***"),
+        (f"postgresql://h?user=u&password=a@{SECRET}", "postgresql://***"),
+        (f"postgresql://h/d?options=-c%20x@y&password={SECRET}", "postgresql://h/d?***"),
+        (f"postgresql://h/d?pass%77ord={SECRET}", "postgresql://h/d?***"),
+        (f"snowflake://h/d?oauth={SECRET}", "snowflake://h/d?***"),
+        (f"sqlite:///x.db?{SECRET}", "sqlite:///x.db?***"),
+        (f"mssql+pyodbc:///?odbc_connect=UID%3Du%3BPWD%3D{SECRET}", "mssql+pyodbc:///?***"),
+        (f"mssql+pyodbc:///?odbc_connect=UID=u;PWD=a@{SECRET}", "mssql+pyodbc:///?***"),
         (f"u:{SECRET}@h", "(no URL)"),
     ],
 )
 def test_mask(url: str, shown: str) -> None:
-    """Credentials and secrets in the query string are hidden, whatever characters they hold."""
+    """Credentials and the query string are hidden, whatever characters they hold; so is what only may be one of them.
+
+    In a sentence it is the same, and what was masked once stays as it is.
+    """
     assert mask(url) == shown
+    if shown != "(no URL)":
+        assert mask_all(f"say '{url}', ({url}): no.") == f"say '{shown}', ({shown}): no."
+        assert mask(shown) == shown
+
+
+def test_a_wrong_pool_setting_is_not_shown() -> None:
+    """Where a password holds a `&`, a part of it may be read as a setting."""
+    for setting in ("pool_size", "pool_timeout", "echo"):
+        with pytest.raises(SettingsError, match=f"{setting} in the database URL: .*; allowed: ") as raised:
+            database_url(f"postgresql://h/d?{setting}={SECRET}")
+        assert SECRET not in str(raised.value)
 
 
 @pytest.mark.parametrize("mode", ["hash", "Redacted", " FALSE "])

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from otel_llm_sql.cli import demo, failures, import_files, migrate, serve, sql, status
+from otel_llm_sql.masking import mask_all
 
 COMMANDS = {
     "demo": demo,
@@ -87,7 +88,7 @@ def _guarded(arguments: argparse.Namespace) -> int:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # argparse repeats what it was given, and a misplaced URL holds a password
-        super().error(failures.without_passwords(message))
+        super().error(mask_all(message))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from otel_llm_sql.errors import DatabaseUnavailableError, LlmSqlError, SchemaError, StoreError
+from otel_llm_sql.masking import mask
 from otel_llm_sql.query.failures import explained
 from otel_llm_sql.schema.tables import VERSION
-from otel_llm_sql.settings import Settings, mask
+from otel_llm_sql.settings import Settings
 from otel_llm_sql.store.engines import create_engine
 from otel_llm_sql.store.faults import translated
 from otel_llm_sql.store.urls import database_url

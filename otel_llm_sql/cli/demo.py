@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from otel_llm_sql.cli import output
 from otel_llm_sql.errors import LlmSqlError
-from otel_llm_sql.settings import Settings, default_url, load, mask
+from otel_llm_sql.masking import mask
+from otel_llm_sql.settings import Settings, default_url, load
 
 if TYPE_CHECKING:
     from otel_llm_sql.query import Query

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 
 from otel_llm_sql import errors
+from otel_llm_sql.masking import mask_all
 
 FAILURE, USAGE, UNREACHABLE, OUT_OF_DATE = 1, 2, 3, 4
 
@@ -29,13 +29,7 @@ def exit_code(error: Exception) -> int:
 def line(error: Exception) -> str:
     """One line for an error. Only our own messages are shown: others may quote rows or URLs."""
     if isinstance(error, errors.LlmSqlError):
-        return without_passwords(" ".join(str(error).split()))
+        return mask_all(" ".join(str(error).split()))
     if isinstance(error, OSError) and error.strerror and not isinstance(error, sqlite3.Error):
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return f"unexpected {type(error).__name__} (set {TRACEBACK}=1 to see the traceback)"
-
-
-def without_passwords(text: str) -> str:
-    """The text with what URLs in it hold hidden: what stands before the @, and `?password=...` and its like."""
-    text = re.sub(r"(://)\S*@", r"\1***@", text)
-    return re.sub(r"(?i)([?&]\w*(?:pass|pwd|secret|token|key)\w*=)[^&\s'\"]*", r"\1***", text)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 
-from otel_llm_sql.settings import load, mask
+from otel_llm_sql.masking import mask
+from otel_llm_sql.settings import load
 
 SUMMARY = "create the tables, or upgrade those of an older version"
 

@@ -15,7 +15,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from otel_llm_sql.errors import ReceiverError
-from otel_llm_sql.settings import Settings, load, mask
+from otel_llm_sql.masking import mask
+from otel_llm_sql.settings import Settings, load
 
 if TYPE_CHECKING:
     from otel_llm_sql.receiver.ports import Ports

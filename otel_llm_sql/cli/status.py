@@ -7,7 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from otel_llm_sql.cli import output
-from otel_llm_sql.settings import load, mask
+from otel_llm_sql.masking import mask
+from otel_llm_sql.settings import load
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

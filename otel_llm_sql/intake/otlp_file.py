@@ -175,18 +175,23 @@ def _of_entry(request: bytes, start: int) -> Entry:
     """The signals of one entry.
 
     The fields of spans, log records and metrics have the same numbers and other types: of what is read as another kind
-    the ids of spans and the times of log records are missing, or it cannot be read at all.
+    the ids of spans are missing, and times, attributes and one of the ids of log records, or it cannot be read at all.
     """
     spans, records = _attempt(request)
     if spans and any(span.trace_id and span.span_id for span in spans):
         return Entry(spans, len(request))
-    if records and any(record.start_ns for record in records):
+    if records and any(_is_record(record) for record in records):
         return Entry(records, len(request))
     if metrics := count_metrics(request):
         return Entry([], len(request), metrics)
     if spans == [] == records:
         return Entry([], len(request))
     return _broken(f"neither spans nor log records nor metrics can be read from the entry at byte {start}")
+
+
+def _is_record(signal: Signal) -> bool:
+    """Whether it was a log record that was read as one; it need not have a time (0 stands for an unknown one)."""
+    return bool(signal.start_ns or signal.attributes or (signal.trace_id and signal.span_id))
 
 
 def _attempt(entry: bytes) -> tuple[list[Signal] | None, list[Signal] | None]:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from otel_llm_sql.errors import DatabaseUnavailableError, LlmSqlError, NotReadOnlyError, QueryError, QueryTimeoutError
+from otel_llm_sql.masking import mask_all
 
 _TIMEOUT = frozenset({"57014", 1969, 3024, 2013, sqlite3.SQLITE_INTERRUPT})
 _READ_ONLY = frozenset({"25006", 1792, 1290, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY})
@@ -88,11 +89,11 @@ def _ours(error: sa.exc.DBAPIError, timeout: float) -> LlmSqlError:
 
 
 def _words(error: sa.exc.DBAPIError) -> str:
-    """What the database said, on one line, without what stands before the @ of a URL and without values."""
+    """What the database said, on one line, without what is secret in a URL and without values."""
     said, code = _primary(error), code_of(error)
     if error.statement is None or _is_about_sql(error, said, code):
         texts = (" ".join(text.split()) for text in (said, _field(error, "hint")))
-        return re.sub(r"://\S*@", "://***@", "; ".join(filter(None, texts)))
+        return mask_all("; ".join(filter(None, texts)))
     if str(code).startswith(_RAISED) or code in _RAISED_NUMBERS:
         said = "a function raised an error"
     return f"{_kind(said) or type(error.orig).__name__}{_numbered(error, code)}"

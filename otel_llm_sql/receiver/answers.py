@@ -9,7 +9,7 @@ from otel_llm_sql.errors import LlmSqlError
 
 Kind = Literal["traces", "logs", "metrics"]
 Encoding = Literal["protobuf", "json"]
-Reason = Literal["invalid", "too_large", "unauthenticated", "unsupported", "unavailable"]
+Reason = Literal["invalid", "too_large", "unauthenticated", "unsupported", "too_slow", "unavailable"]
 KINDS: tuple[Kind, ...] = ("traces", "logs", "metrics")
 
 
@@ -30,7 +30,7 @@ class RefusedError(LlmSqlError):
     """A request is not taken, as a whole.
 
     Attributes:
-        reason: `unavailable` is the only one for which it is worth sending the same again.
+        reason: `unavailable` and `too_slow` are those for which it is worth sending the same again.
         retry_after: seconds after which to do so; at most 5, or None (OTLP-08).
     """
 
@@ -38,3 +38,8 @@ class RefusedError(LlmSqlError):
         super().__init__(message)
         self.reason: Reason = reason
         self.retry_after = retry_after
+
+
+def too_slow() -> RefusedError:
+    """The refusal of a request that does not go on arriving."""
+    return RefusedError("too_slow", "the request was not sent on in time; sending it again is safe", retry_after=1.0)

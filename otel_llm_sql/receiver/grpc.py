@@ -5,6 +5,7 @@ It answers as the OTLP specification 1.11 says (docs/specification.md, "OTLP/gRP
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 import grpc
 
 from otel_llm_sql.errors import ReceiverError
-from otel_llm_sql.receiver.answers import Kind, RefusedError
+from otel_llm_sql.receiver.answers import Kind, RefusedError, too_slow
 from otel_llm_sql.receiver.messages import CODES, response, status
 from otel_llm_sql.receiver.requests import Reception
 from otel_llm_sql.receiver.settings import Address, ReceiverSettings
@@ -106,7 +107,12 @@ class _Door(grpc.GenericRpcHandler):
         obstacle = self._reception.groups.obstacle()
         if obstacle:
             raise RefusedError("unavailable", obstacle, retry_after=1.0)
-        body = await context.read()
+        try:
+            # gRPC tells of no pieces: only the whole message has a limit.
+            async with asyncio.timeout(self._reception.settings.sending_seconds):
+                body = await context.read()
+        except TimeoutError:
+            raise too_slow() from None
         if body is grpc.aio.EOF:
             if not context.cancelled():
                 self._reception.meters.refused("too_large")

@@ -5,6 +5,7 @@ It answers as the OTLP specification 1.11 says (docs/specification.md, "OTLP/HTT
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from otel_llm_sql.receiver.answers import KINDS, Encoding, Kind, RefusedError
+from otel_llm_sql.receiver.answers import KINDS, Encoding, Kind, RefusedError, too_slow
 from otel_llm_sql.receiver.http_answers import refusal, success
 from otel_llm_sql.receiver.limits import ENCODINGS, IDENTITY, inflate
 from otel_llm_sql.receiver.metrics import CONTENT_TYPE
@@ -141,7 +142,8 @@ class _Held:
     """The bytes of a body while it is read and inflated: they count as waiting, so that nobody can fill the memory."""
 
     def __init__(self, reception: Reception) -> None:
-        self._groups, self._limit = reception.groups, reception.settings.largest_body
+        self._groups, self._settings = reception.groups, reception.settings
+        self._limit = self._settings.largest_body
         self._size = 0
 
     def grow(self, size: int) -> None:
@@ -155,7 +157,7 @@ class _Held:
         pieces: list[bytes] = []
         read = 0
         try:
-            async for piece in request.stream():
+            async for piece in self._arriving(request):
                 read += len(piece)
                 if read > self._limit:
                     raise self._too_large()
@@ -164,6 +166,21 @@ class _Held:
         except ClientDisconnect:
             raise RefusedError("invalid", "the connection ended before the body did") from None
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _arriving(self, request: Request) -> AsyncIterator[bytes]:
+        """The pieces of a body. Who holds room and sends nothing keeps others out, so the time for each is bounded."""
+        loop = asyncio.get_running_loop()
+        idle, end = self._settings.idle_seconds, loop.time() + self._settings.sending_seconds
+        pieces = request.stream()
+        try:
+            while True:
+                async with asyncio.timeout_at(min(loop.time() + idle, end)):
+                    piece = await anext(pieces, None)
+                if piece is None:
+                    return
+                yield piece
+        except TimeoutError:
+            raise too_slow() from None
 
     def release(self) -> None:
         self._groups.release(self._size)

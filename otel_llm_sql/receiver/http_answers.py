@@ -24,9 +24,10 @@ _HTTP: dict[Reason, int] = {
     "too_large": 413,
     "unauthenticated": 401,
     "unsupported": 415,
+    "too_slow": 503,
     "unavailable": 503,
 }
-"""Of these senders repeat only 503 (OTLP-06)."""
+"""Of these senders repeat only 503 (OTLP-06); 408, which would say what happened, is a permanent error to them."""
 
 
 def success(kind: Kind, answer: Answer, encoding: Encoding) -> Response:
@@ -47,6 +48,8 @@ def refusal(error: RefusedError, encoding: Encoding | None) -> Response:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
     if error.reason == "unauthenticated":
         headers["WWW-Authenticate"] = "Bearer"
+    if error.reason == "too_slow":
+        headers["Connection"] = "close"  # the rest of the body is not waited for
     if encoding == "protobuf":
         body = status(error).SerializeToString()
     else:

@@ -23,6 +23,7 @@ CODES: dict[Reason, int] = {
     "too_large": 8,
     "unauthenticated": 16,
     "unsupported": 3,
+    "too_slow": 14,
     "unavailable": 14,
 }
 """google.rpc.Code. Senders repeat 14, UNAVAILABLE; 8, RESOURCE_EXHAUSTED, only with a RetryInfo (OTLP-06)."""

@@ -22,6 +22,7 @@ PREFIX = "OTEL_LLM_SQL_RECEIVER_"
 _MEBIBYTE = 1024 * 1024
 _WORKERS = 64
 _PORT = 65535
+_LONGEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class ReceiverSettings:
         inflated_bytes: the largest request that is taken, after decompression.
         queue_bytes: how much may wait for the database, in bytes of requests; what is more is refused for now.
         group_seconds: how long a request waits for others to share its transaction.
+        idle_seconds: how long a sender may send nothing in the midst of a request; what it has sent takes room from
+            others.
         answer_seconds: when an answer is given at the latest; senders time out at 5 s and more (COL-03).
         grace: seconds that requests under way have to end when the receiver is shut down.
         tokens: any of these lets a sender in; without any, everybody is let in. Never shown.
@@ -65,6 +68,7 @@ class ReceiverSettings:
     inflated_bytes: int = 64 * _MEBIBYTE
     queue_bytes: int = 128 * _MEBIBYTE
     group_seconds: float = 0.004
+    idle_seconds: float = 30.0
     answer_seconds: float = 4.5
     grace: float = 10.0
     tokens: tuple[str, ...] = ()
@@ -84,6 +88,11 @@ class ReceiverSettings:
     def largest_inflated(self) -> int:
         """Bytes that a request may have after decompression."""
         return min(self.inflated_bytes, self.queue_bytes)
+
+    @property
+    def sending_seconds(self) -> float:
+        """Seconds in which a request must have arrived, however steadily it comes: senders give up far earlier."""
+        return _LONGEST * self.idle_seconds
 
     def __repr__(self) -> str:
         shown = ((name, "***" if name == "tokens" and self.tokens else getattr(self, name)) for name in self.__slots__)
@@ -215,6 +224,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "inflated_bytes": _whole(1, 1024 * _MEBIBYTE),
     "queue_bytes": _whole(1, 1024 * 1024 * _MEBIBYTE),
     "group_seconds": _seconds,
+    "idle_seconds": _seconds,
     "answer_seconds": _seconds,
     "grace": _seconds,
     "tokens": _tokens,

@@ -22,8 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.ext.asyncio import create_async_engine as _create_async_engine
 
 from otel_llm_sql.errors import AccessDeniedError, DriverMissingError, SettingsError
+from otel_llm_sql.masking import mask
 from otel_llm_sql.schema.versions import SCHEMA_OPTION
-from otel_llm_sql.settings import mask
 from otel_llm_sql.store.connections import SESSIONS, UNKNOWN, Purpose, Role, no_arguments
 from otel_llm_sql.store.urls import DatabaseUrl, database_url
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from otel_llm_sql.errors import DriverMissingError, SettingsError
-from otel_llm_sql.settings import mask
+from otel_llm_sql.masking import mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +201,7 @@ def _whole(least: int) -> Callable[[str, Any], int]:
     def read(name: str, value: Any) -> int:
         if isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value) and int(value) >= least:
             return int(value)
-        raise SettingsError(
-            f"{name} in the database URL: {value!r} was given; allowed: a whole number, {least} or more"
-        )
+        raise _wrong(name, f"a whole number, {least} or more")
 
     return read
 
@@ -211,14 +209,20 @@ def _whole(least: int) -> Callable[[str, Any], int]:
 def _seconds(name: str, value: Any) -> float:
     if isinstance(value, str) and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
         return float(value)
-    raise SettingsError(f"{name} in the database URL: {value!r} was given; allowed: seconds, 0 or more")
+    raise _wrong(name, "seconds, 0 or more")
 
 
 def _switch(name: str, value: Any) -> bool:
     switches = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
     if isinstance(value, str) and value.lower() in switches:
         return switches[value.lower()]
-    raise SettingsError(f"{name} in the database URL: {value!r} was given; allowed: true or false")
+    raise _wrong(name, "true or false")
+
+
+def _wrong(name: str, allowed: str) -> SettingsError:
+    return SettingsError(
+        f"{name} in the database URL: what is not shown, as it may be part of a password, was given; allowed: {allowed}"
+    )
 
 
 _POOL: Mapping[str, Callable[[str, Any], Any]] = {
