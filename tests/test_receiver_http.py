@@ -43,6 +43,7 @@ from receivers import (
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from otel_llm_sql import notices
 from otel_llm_sql.testing import chat_spans, stored
 
 MEBIBYTE = 1024 * 1024
@@ -391,8 +392,9 @@ def test_otlp_11_otlp_14_values_and_unknown_fields(server: Receiver, database: s
         "Basic " + base64.b64encode(b"me:wrong").decode(),
     ],
 )
-def test_otlp_15_wrong_tokens(database: str, header: str) -> None:
+def test_otlp_15_wrong_tokens(database: str, header: str, caplog: pytest.LogCaptureFixture) -> None:
     """OTLP-15: without a token that is known it is 401, which nobody repeats; nothing is shown of the right ones."""
+    notices._said.clear()
     with receiver(database, tokens=("other", TOKEN)) as server:
         given = {"Authorization": header} if header else {}
         reply = server.post(traces().SerializeToString(), **given)
@@ -400,6 +402,8 @@ def test_otlp_15_wrong_tokens(database: str, header: str) -> None:
         assert reply.headers["www-authenticate"] == "Bearer"
         assert TOKEN.encode() not in reply.body
         assert server.metric("refused_requests_total", reason="unauthenticated") == 1
+        assert "shows no token that is known" in caplog.text
+        assert TOKEN not in caplog.text
         for right in (f"Bearer {TOKEN}", "bearer other", "Basic " + base64.b64encode(f"me:{TOKEN}".encode()).decode()):
             assert is_serving(server, Authorization=right)
 
@@ -430,6 +434,14 @@ def test_otlp_16_cors(database: str) -> None:
         assert "access-control-allow-origin" not in preflight(server, "https://a.example.com.evil.org")
         reply = server.post(traces().SerializeToString(), Origin="https://a.example.com")
         assert (reply.status, reply.headers["access-control-allow-origin"]) == (200, "https://a.example.com")
+
+
+def test_otlp_16_cors_with_tokens(database: str) -> None:
+    """OTLP-16: where tokens are asked for, a page may show its own."""
+    with receiver(database, cors_origins="http://localhost:3000", tokens=(TOKEN,)) as server:
+        assert "Authorization" in preflight(server, "http://localhost:3000")["access-control-allow-headers"]
+    with receiver(database, cors_origins="http://localhost:3000") as server:
+        assert "Authorization" not in preflight(server, "http://localhost:3000")["access-control-allow-headers"]
 
 
 def test_otlp_17_keep_alive(server: Receiver) -> None:

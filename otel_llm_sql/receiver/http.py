@@ -78,7 +78,7 @@ def _cors(settings: ReceiverSettings) -> list[Middleware]:
             CORSMiddleware,
             allow_origin_regex="|".join(patterns),
             allow_methods=["POST"],
-            allow_headers=["Content-Type", *settings.cors_headers],
+            allow_headers=["Content-Type", *(["Authorization"] if settings.tokens else []), *settings.cors_headers],
             max_age=settings.cors_max_age,
         )
     ]

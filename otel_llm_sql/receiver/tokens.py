@@ -7,6 +7,8 @@ import binascii
 import hmac
 from collections.abc import Iterable
 
+from otel_llm_sql import notices
+
 
 class Tokens:
     """The tokens that let a sender in; without any, everybody is let in.
@@ -32,7 +34,11 @@ class Tokens:
             return True
         given = _given(authorization or "")
         # All are compared, whether or not one was right: time tells nobody which.
-        return any([hmac.compare_digest(given, token) for token in self._tokens])  # noqa: C419 - a generator would stop
+        known = any([hmac.compare_digest(given, token) for token in self._tokens])  # noqa: C419 - a generator would stop
+        if not known:
+            # Not every sender says so, and OTLP's clients give up what they were to send.
+            notices.warn("a request was refused", "it shows no token that is known, and its sender drops it")
+        return known
 
 
 def _given(authorization: str) -> bytes:
