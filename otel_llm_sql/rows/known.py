@@ -21,8 +21,6 @@ class Carrier(NamedTuple):
     finish_reason: str | None
     agent_name: str | None
     user_id: str | None
-    session_key: str | None
-    workspace: str | None
     extras: Mapping[str, Any]
 
 
@@ -70,6 +68,9 @@ class Known(Protocol):
 
     def carriers(self, session_ids: Collection[str]) -> list[Carrier]:
         """All operations of these sessions."""
+
+    def surroundings(self, session_ids: Collection[str]) -> list[Row]:
+        """Rows of `llm_spans` without `facts`: all of the traces in which operations of these sessions stand."""
 
     def extents(self, session_ids: Collection[str], without: Collection[str]) -> dict[str, tuple[int, int]]:
         """Session id -> earliest and latest timestamp of its operations, but for some of them."""

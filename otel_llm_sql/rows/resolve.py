@@ -6,7 +6,6 @@ nothing is known yet of a trace, its rows follow from the batch alone and cost a
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -30,7 +29,7 @@ from otel_llm_sql.rows.known import Known, Row
 from otel_llm_sql.rows.merge import combined, merged, naming_fact, same
 from otel_llm_sql.rows.placing import Named, T, Trace, around
 from otel_llm_sql.rows.sight import beside, elsewhere
-from otel_llm_sql.rows.spans import is_changed, name_in, name_of, names_user, span_row, user_of
+from otel_llm_sql.rows.spans import is_changed, name_in, name_of, names_user, outlined, span_row, user_of
 from otel_llm_sql.rows.texts import Texts
 from otel_llm_sql.rows.twins import CLOCK_SKEW, groups
 
@@ -185,9 +184,7 @@ class Resolution:
         """The shape of every trace in sight: parents, and the sessions and users that spans name."""
         if self.traces:
             return self.traces
-        traces: defaultdict[str, Trace] = defaultdict(Trace)
-        for key, row in self.kept.items():
-            traces[key.trace_id].add(key.span_id, row["parent_span_id"], name_in(row), row["user_id"])
+        traces = outlined(self.kept.values())
         for key, evidence in self.evidences.items():
             said = evidence.said()
             name = name_of(naming_fact(said))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 import orjson
 
-from otel_llm_sql.records import AGENT_ID, DEFINITIONS, METADATA
+from otel_llm_sql.records import DEFINITIONS
 from otel_llm_sql.rows.batch import COLUMNS, RowBatch
 from otel_llm_sql.rows.facts import add_name
 from otel_llm_sql.rows.forms import (
@@ -25,9 +26,9 @@ from otel_llm_sql.rows.forms import (
     operation_row,
     precedence,
 )
+from otel_llm_sql.rows.hearing import Hearing
 from otel_llm_sql.rows.identity import definitions_digest_of, session_prefix
 from otel_llm_sql.rows.known import Carrier, Owner, Row
-from otel_llm_sql.rows.placing import Profile, inherited_stamp
 from otel_llm_sql.rows.resolve import Final, Resolution
 
 
@@ -46,6 +47,7 @@ class Settlement:
 
     resolution: Resolution
     batch: RowBatch
+    hearing: Hearing
     unsettled: dict[str, Row] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
     sessions: dict[str, Row] = field(default_factory=dict)
@@ -54,7 +56,6 @@ class Settlement:
     withdrawn: dict[str, str] = field(default_factory=dict)
     definitions: dict[str, tuple[str, str]] = field(default_factory=dict)
     lost_definitions: dict[str, str] = field(default_factory=dict)
-    profiles: dict[str, Profile] = field(default_factory=dict)
     carriers: dict[str, list[Carrier]] = field(default_factory=dict)
 
     def write_operations(self) -> None:
@@ -68,6 +69,8 @@ class Settlement:
                 if self._is_told_again(final):
                     self.touched.add(final.session_id)
                     self._claim(final, ids)
+                if self.hearing.is_retold(final):
+                    self.touched.add(final.session_id)
                 continue
             self.batch.put("llm_operations", row, exists=before is not None)
             changed.add(final.operation_id)
@@ -77,6 +80,7 @@ class Settlement:
             if operation_id in changed or operation_id not in self.resolution.finals:
                 self.unsettled[operation_id] = before
                 self.touched.add(before["session_id"])
+                self.hearing.forget(operation_id, before["session_id"])
                 self._withdraw(before)
 
     def _is_told_again(self, final: Final) -> bool:
@@ -109,8 +113,9 @@ class Settlement:
         """Read all operations of the sessions in which somebody else may have to step in."""
         known = self.resolution.known
         self.sessions = known.sessions(self.touched) if self.touched else {}
-        self._hear()
-        wanted = set(self.lost_definitions.values()) | self._speechless()
+        self.hearing.hear(self.touched)
+        speechless = self.hearing.recall(self.sessions)
+        wanted = set(self.lost_definitions.values()) | speechless
         if self.withdrawn:
             orphans = {m for m, owner in known.owners(self.withdrawn).items() if owner.operation_id in self.unsettled}
             self.withdrawn = {m: s for m, s in self.withdrawn.items() if m in orphans}
@@ -121,40 +126,8 @@ class Settlement:
                     self.carriers.setdefault(carrier.session_id, []).append(carrier)
         for session_id in wanted:
             self.carriers.setdefault(session_id, [])
-
-    def _hear(self) -> None:
-        for final in self.resolution.finals.values():
-            if final.session_id not in self.touched:
-                continue
-            said = final.said
-            values, extras = said.values, said.extras
-            profile = self.profiles.get(final.session_id)
-            if profile is None:
-                profile = self.profiles[final.session_id] = Profile()
-            stamp = (values.timestamp, final.operation_id)
-            profile.hear(
-                stamp,
-                session_key=said.session_key,
-                # The workspace of a named session is that of those who name it: it is part of the name.
-                workspace=said.workspace if said.session_key or not final.name else None,
-                agent_id=extras.get(AGENT_ID) or values.agent_name,
-                user_id=values.user_id,
-            )
-            if final.name and not said.session_key:
-                name = final.name
-                profile.hear(inherited_stamp(name), session_key=name.session_key, workspace=name.workspace)
-            if METADATA in extras:
-                profile.hear_metadata(stamp, extras[METADATA])
-
-    def _speechless(self) -> set[str]:
-        """Sessions that no longer know who said first what they remember."""
-        speechless = set()
-        for session_id, row in self.sessions.items():
-            profile = self.profiles.setdefault(session_id, Profile())
-            forgotten = profile.recall(row, without=self.unsettled)
-            if any(not profile.knows(name, stamp) for name, stamp in forgotten):
-                speechless.add(session_id)
-        return speechless
+        if speechless:
+            self.hearing.hear_others(speechless, chain.from_iterable(self.carriers[s] for s in speechless))
 
     def write_messages(self) -> None:
         """Rows of `llm_messages`: new ones, and those whose owner changes."""
@@ -202,7 +175,7 @@ class Settlement:
                 updates.append({"message_id": message_id, "tool_name": name})
 
     def _claim_for_others(self) -> None:
-        for carrier in (carrier for carriers in self.carriers.values() for carrier in carriers):
+        for carrier in chain.from_iterable(self.carriers.values()):
             claimant = claimant_of_carrier(carrier)
             for number, message_id in enumerate(carrier.message_ids):
                 if message_id in self.withdrawn:
@@ -212,10 +185,7 @@ class Settlement:
     def write_definitions(self) -> None:
         """Rows of `llm_tool_definitions`: once per session."""
         carried = {
-            text
-            for carriers in self.carriers.values()
-            for carrier in carriers
-            if (text := carrier.extras.get(DEFINITIONS))
+            text for carrier in chain.from_iterable(self.carriers.values()) if (text := carrier.extras.get(DEFINITIONS))
         }
         self.batch.deletes["llm_tool_definitions"] = [d for d in self.lost_definitions if d not in carried]
         if not self.definitions:
@@ -260,20 +230,7 @@ class Settlement:
         return extents
 
     def _session_row(self, session_id: str, extent: tuple[int, int]) -> Row:
-        profile = self.profiles.setdefault(session_id, Profile())
-        carriers = self.carriers.get(session_id, ())
-        is_named = "session_key" in profile.said or any(carrier.session_key for carrier in carriers)
-        for carrier in carriers:
-            stamp = (carrier.timestamp, carrier.operation_id)
-            profile.hear(
-                stamp,
-                session_key=carrier.session_key,
-                workspace=carrier.workspace if carrier.session_key or not is_named else None,
-                agent_id=carrier.extras.get(AGENT_ID) or carrier.agent_name,
-                user_id=carrier.user_id,
-            )
-            profile.hear_metadata(stamp, carrier.extras.get(METADATA) or {})
-        row: Row = {"session_id": session_id} | profile.columns()
+        row: Row = {"session_id": session_id} | self.hearing.profiles[session_id].columns()
         row["created_at"], row["last_seen_at"] = extent
         return row
 

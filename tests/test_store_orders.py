@@ -1,0 +1,101 @@
+"""What a stored operation says although its row stays as it is: every order of a few signals gives the same rows."""
+
+from __future__ import annotations
+
+import copy
+from itertools import permutations
+
+import pytest
+import sqlalchemy as sa
+import telemetry
+from telemetry import said, span, surroundings
+from test_store import Rows, rows_of, soon
+
+from otel_llm_sql.records import Operation
+from otel_llm_sql.schema.tables import metadata
+from otel_llm_sql.settings import Settings
+from otel_llm_sql.store.writer import Writer
+
+pytestmark = pytest.mark.quick
+
+KEY = "0b1e0000-0000-4000-8000-00000000000a"
+TRACE = f"{1:032x}"
+
+
+def written(writer: Writer, batches: list[list[Operation]]) -> Rows:
+    """The rows that batches give in an empty database."""
+    for batch in batches:
+        writer.write(copy.deepcopy(batch), soon())
+    rows = rows_of(writer)
+    with writer.engine.begin() as connection:
+        for table in ("llm_spans", "llm_sessions"):
+            connection.execute(sa.delete(metadata.tables[table]))
+    return rows
+
+
+def in_all_orders(url: str, signals: list[Operation]) -> Rows:
+    """The rows of signals: the same together and in every order, one by one, also when the first comes again."""
+    writer = Writer(Settings(url=url))
+    whole = written(writer, [signals])
+    for order in permutations(signals):
+        assert written(writer, [[signal] for signal in (*order, order[0])]) == whole
+    writer.close()
+    return whole
+
+
+SESSIONS: dict[str, tuple[list[Operation], list[tuple[object, ...]]]] = {
+    "a nearer span knows the workspace": (
+        [
+            surroundings(1, 1, session_key=KEY),
+            surroundings(1, 2, parent=1, session_key=KEY, workspace="w1"),
+            span(1, 3, parent=2),
+        ],
+        [(KEY, "w1")],
+    ),
+    "another operation of the session still has the workspace that one has no more": (
+        [
+            surroundings(1, 1, session_key=KEY, workspace="w1"),
+            surroundings(1, 2, parent=1, session_key=KEY, workspace="w2"),
+            span(1, 3, parent=2),
+            span(2, 1, session_key=KEY),
+        ],
+        [(KEY, "w2")],
+    ),
+    "an operation names another session than it did, and who inherits the name stays": (
+        [
+            span(1, 2, ms=5, session_key="s", workspace="w1"),
+            span(1, 2, ms=9, session_key="t"),
+            span(2, 1, ms=5, parent=9),
+            surroundings(2, 9, session_key="s", workspace="w1"),
+        ],
+        [("s", "w1"), ("t", None)],
+    ),
+    "only a content event knows the workspace": (
+        [span(1, 1), telemetry.event(1, 1, None, workspace="w2", operation_type="chat")],
+        [(None, "w2")],
+    ),
+    "a session named like the trace": (
+        [span(1, 1, session_key=TRACE), span(1, 2, workspace="w1")],
+        [(TRACE, None)],
+    ),
+    "a session named like a trace that two others are named in": (
+        [span(1, 1, session_key=TRACE), span(1, 2, workspace="w1"), span(1, 3, session_key="s")],
+        [(TRACE, None), ("s", None)],
+    ),
+    "a span names the session of its event": (
+        [
+            span(1, 2, at=5, parent=1, session_key="s", workspace="w"),
+            telemetry.event(1, 1, said("user", "hello")),
+            surroundings(1, 1, session_key="s", workspace="w"),
+        ],
+        [("s", "w")],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SESSIONS)
+def test_who_names_a_session(url: str, case: str) -> None:
+    """Key and workspace of a session, and who told them, do not depend on who came first."""
+    signals, named = SESSIONS[case]
+    rows = in_all_orders(url, signals)["llm_sessions"]
+    assert sorted(((row["session_key"], row["workspace"]) for row in rows), key=repr) == sorted(named, key=repr)
