@@ -34,11 +34,13 @@ def written(writer: Writer, batches: list[list[Operation]]) -> Rows:
 
 
 def in_all_orders(url: str, signals: list[Operation]) -> Rows:
-    """The rows of signals: the same together and in every order, one by one, also when the first comes again."""
+    """The rows of signals: the same together and in every order, in halves and one by one, the first of them twice."""
     writer = Writer(Settings(url=url))
     whole = written(writer, [signals])
     for order in permutations(signals):
         assert written(writer, [[signal] for signal in (*order, order[0])]) == whole
+        half = len(order) // 2
+        assert written(writer, [list(order[:half]), list(order[half:])]) == whole
     writer.close()
     return whole
 
@@ -99,3 +101,31 @@ def test_who_names_a_session(url: str, case: str) -> None:
     signals, named = SESSIONS[case]
     rows = in_all_orders(url, signals)["llm_sessions"]
     assert sorted(((row["session_key"], row["workspace"]) for row in rows), key=repr) == sorted(named, key=repr)
+
+
+PLAIN, NAMED = said("tool", "42", tool_call_id="c"), said("tool", "42", tool_call_id="c", tool_name="lookup")
+
+TOOLS: dict[str, list[Operation]] = {
+    "the root that names the session of the one who knows it": [
+        span(1, 2, session_key="s", messages=[PLAIN]),
+        span(2, 2, at=10, parent=1, messages=[NAMED]),
+        surroundings(2, 1, session_key="s"),
+    ],
+    "the roots of two": [
+        span(1, 2, parent=1, messages=[PLAIN]),
+        span(2, 2, at=10, parent=1, messages=[NAMED]),
+        surroundings(1, 1, session_key="s"),
+        surroundings(2, 1, session_key="s"),
+    ],
+    "the span of an event": [
+        telemetry.event(1, 1, PLAIN),
+        telemetry.event(1, 2, NAMED, at=5),
+        span(1, 2, session_key=KEY),
+    ],
+}
+
+
+@pytest.mark.parametrize("last", TOOLS)
+def test_a_message_takes_the_name_of_its_tool_along(url: str, last: str) -> None:
+    """Who moves to a session where others said the same before brings the name that only it told."""
+    assert [row["tool_name"] for row in in_all_orders(url, TOOLS[last])["llm_messages"]] == ["lookup"]

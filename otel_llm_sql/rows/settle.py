@@ -6,7 +6,7 @@ tools around them (an agent's span starts first and repeats what its calls said:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -17,17 +17,17 @@ from otel_llm_sql.rows.batch import COLUMNS, RowBatch
 from otel_llm_sql.rows.facts import add_name
 from otel_llm_sql.rows.forms import (
     Claim,
-    Claimant,
     claimant_of,
     claimant_of_carrier,
     is_stored,
+    message_ids,
     message_row,
     moved_row,
     operation_row,
     precedence,
 )
 from otel_llm_sql.rows.hearing import Hearing
-from otel_llm_sql.rows.identity import definitions_digest_of, session_prefix
+from otel_llm_sql.rows.identity import definitions_digest_of, message_digests, session_prefix
 from otel_llm_sql.rows.known import Carrier, Owner, Row
 from otel_llm_sql.rows.resolve import Final, Resolution
 
@@ -132,6 +132,7 @@ class Settlement:
     def write_messages(self) -> None:
         """Rows of `llm_messages`: new ones, and those whose owner changes."""
         self._claim_for_others()
+        self._take_names_along()
         new = self.claims
         if owners := self._owners():
             self._move(owners)
@@ -140,20 +141,25 @@ class Settlement:
         digests = [owner.digests[number] for owner, number in new.values()]
         texts.recover(digests, self.resolution.old.values(), self.resolution.known)
         self.batch.inserts["llm_messages"] = [
-            message_row(message_id, claim, texts.messages[digest], self._name(message_id, claim[0], digest))
+            message_row(message_id, claim, texts.messages[digest], self.names.get(message_id))
             for (message_id, claim), digest in zip(new.items(), digests, strict=True)
         ]
         self.batch.deletes["llm_messages"] = [m for m in self.withdrawn if m not in self.claims]
 
-    def _name(self, message_id: str, claimant: Claimant, digest: str) -> str | None:
-        """The name of the tool: told now, or when the spans of the claiming operation were told."""
-        known = self.resolution.texts.names
-        if known:
-            kept = self.resolution.kept
-            for key in self.resolution.finals[claimant.operation_id].members:
-                if key in kept:
-                    add_name(self.names, message_id, known.get((kept[key]["operation_id"], digest)))
-        return self.names.get(message_id)
+    def _take_names_along(self) -> None:
+        """The names of tools stand with messages: who gets other messages than it had brings along what it told."""
+        old, kept = self.resolution.old, self.resolution.kept
+        heirs: list[tuple[str, str]] = []
+        for final in self.resolution.finals.values() if old else ():
+            ids = message_ids(final)
+            for before in {kept[key]["operation_id"] for key in final.members if key in kept} & old.keys():
+                had = old[before]["message_ids"] or ()
+                if not set(ids).issubset(had):
+                    heirs += _equal(ids, final.said.digests, had)
+        if heirs:
+            names = self.resolution.known.tool_names({before for _, before in heirs})
+            for message_id, before in heirs:
+                add_name(self.names, message_id, names.get(before))
 
     def _owners(self) -> dict[str, Owner]:
         """Who owns those claimed messages that are stored."""
@@ -233,6 +239,14 @@ class Settlement:
         row: Row = {"session_id": session_id} | self.hearing.profiles[session_id].columns()
         row["created_at"], row["last_seen_at"] = extent
         return row
+
+
+def _equal(ids: Sequence[str], digests: Sequence[str], had: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The ids of messages and of those before that say the same."""
+    told: dict[str, list[str]] = {}
+    for before, digest in zip(had, message_digests(had), strict=True):
+        told.setdefault(digest, []).append(before)
+    return ((text, before) for text, digest in zip(ids, digests, strict=True) for before in told.get(digest, ()))
 
 
 def _precedence(final: Final) -> tuple[bool, int, str]:

@@ -53,6 +53,7 @@ class Questions:
         self.spans_of_operations = sa.select(t.spans).where(isin(t.spans.c.operation_id))
         self.sessions = sa.select(t.sessions).where(isin(t.sessions.c.session_id))
         self.messages = sa.select(t.messages).where(isin(m.message_id))
+        self.tool_names = sa.select(m.message_id, m.tool_name).where(isin(m.message_id), m.tool_name.is_not(None))
         self.definitions = sa.select(d.tool_definitions_id, d.definitions).where(isin(d.tool_definitions_id))
         # Not by the index on timestamps, of which PostgreSQL thinks that it finds few: it would read a quarter of an
         # hour of operations for each batch. What stands in a function is not looked for in an index.
@@ -181,6 +182,10 @@ class Reader:
     def messages(self, message_ids: Collection[str]) -> list[Row]:
         """Whole rows of `llm_messages`."""
         return [_row(row._mapping) for row in self._ask(self._questions.messages, message_ids)]
+
+    def tool_names(self, message_ids: Collection[str]) -> dict[str, str]:
+        """Message id -> the name of the tool, of those messages that have one."""
+        return {row[0]: row[1] for row in self._ask(self._questions.tool_names, message_ids)}
 
     def carriers(self, session_ids: Collection[str]) -> list[Carrier]:
         """All operations of these sessions."""
