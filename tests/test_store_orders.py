@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from itertools import permutations
 
 import pytest
@@ -11,9 +12,10 @@ import telemetry
 from telemetry import said, span, surroundings
 from test_store import Rows, rows_of, soon
 
-from otel_llm_sql.records import Operation
+from otel_llm_sql.records import REPAIRED, Operation
 from otel_llm_sql.schema.tables import metadata
 from otel_llm_sql.settings import Settings
+from otel_llm_sql.store.engines import create_engine
 from otel_llm_sql.store.writer import Writer
 
 pytestmark = pytest.mark.quick
@@ -129,3 +131,64 @@ TOOLS: dict[str, list[Operation]] = {
 def test_a_message_takes_the_name_of_its_tool_along(url: str, last: str) -> None:
     """Who moves to a session where others said the same before brings the name that only it told."""
     assert [row["tool_name"] for row in in_all_orders(url, TOOLS[last])["llm_messages"]] == ["lookup"]
+
+
+@pytest.fixture
+def small_statements(kind: str, url: str) -> Iterator[str]:
+    """URL of an empty database whose statements hold a megabyte, where they have a limit at all."""
+    if kind != "mariadb":
+        yield url
+        return
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        usual = connection.exec_driver_sql("SELECT @@GLOBAL.max_allowed_packet").scalar_one()
+        connection.exec_driver_sql(f"SET GLOBAL max_allowed_packet = {1024 * 1024}")
+        yield url
+        connection.exec_driver_sql(f"SET GLOBAL max_allowed_packet = {usual}")
+    engine.dispose()
+
+
+LARGE = "naïve 'quoted' text " * 100_000
+PROMPT = said("user", LARGE)
+
+CUT: dict[str, tuple[str, list[Operation], list[bool]]] = {
+    "sent again": (
+        "llm_messages.content",
+        [
+            span(1, 2, parent=1, messages=[PROMPT]),
+            surroundings(1, 1, session_key="s"),
+            span(2, 1, at=-10, session_key="s", messages=[PROMPT]),
+        ],
+        [True, True],
+    ),
+    "of a call in a call": (
+        "llm_messages.content",
+        [
+            span(1, 1, messages=[PROMPT], scope_name="outer", session_key="s"),
+            span(1, 2, at=1, ms=50, parent=1, input_tokens=3),
+            telemetry.event(1, 3, said("user", "else")),
+        ],
+        [False, True],
+    ),
+    "an error": (
+        "llm_operations.error_message",
+        [
+            span(1, 2, parent=1, status="error", error_message=LARGE, extras={REPAIRED: {"a": "b"}}),
+            surroundings(1, 1, session_key="s"),
+            span(1, 3, at=5, operation_type="execute_tool"),
+        ],
+        [False, True],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CUT)
+def test_what_was_cut_stays_flagged(kind: str, small_statements: str, case: str) -> None:
+    """Who told what a statement cannot carry says that it was cut, in whatever order and however often it comes."""
+    column, signals, cut = CUT[case]
+    rows = in_all_orders(small_statements, signals)
+    repaired = [(row["extras"] or {}).get(REPAIRED) or {} for row in rows["llm_operations"]]  # type: ignore[attr-defined]
+    flagged = [told.get(column) for told in repaired]
+    assert {told["a"] for told in repaired if "a" in told} <= {"b"}
+    text = "cut from 2000000 characters: max_allowed_packet"
+    assert sorted(flagged, key=bool) == [text if was and kind == "mariadb" else None for was in cut]

@@ -6,7 +6,7 @@ tools around them (an agent's span starts first and repeats what its calls said:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -29,6 +29,7 @@ from otel_llm_sql.rows.forms import (
 from otel_llm_sql.rows.hearing import Hearing
 from otel_llm_sql.rows.identity import definitions_digest_of, message_digests, session_prefix
 from otel_llm_sql.rows.known import Carrier, Owner, Row
+from otel_llm_sql.rows.notes import note
 from otel_llm_sql.rows.resolve import Final, Resolution
 
 
@@ -73,6 +74,8 @@ class Settlement:
                     self.touched.add(final.session_id)
                 continue
             self.batch.put("llm_operations", row, exists=before is not None)
+            if self.resolution.notes:
+                self._keep_notes(final)
             changed.add(final.operation_id)
             self.touched.add(final.session_id)
             self._claim(final, ids)
@@ -82,6 +85,13 @@ class Settlement:
                 self.touched.add(before["session_id"])
                 self.hearing.forget(operation_id, before["session_id"])
                 self._withdraw(before)
+
+    def _keep_notes(self, final: Final) -> None:
+        """What was cut of an operation, or of those whose spans it has now, stays cut."""
+        kept, notes = self.resolution.kept, self.resolution.notes
+        for key in final.members:
+            if key in kept and (sizes := notes.get(kept[key]["operation_id"])):
+                note(self.batch.notes, final.operation_id, sizes)
 
     def _is_told_again(self, final: Final) -> bool:
         """Whether there is news of an operation that may concern its messages alone: the names of tools."""
@@ -136,6 +146,7 @@ class Settlement:
         new = self.claims
         if owners := self._owners():
             self._move(owners)
+            self._repeat(owners)
             new = {message_id: claim for message_id, claim in new.items() if message_id not in owners}
         texts = self.resolution.texts
         digests = [owner.digests[number] for owner, number in new.values()]
@@ -179,6 +190,14 @@ class Settlement:
             name = self.names.get(message_id)
             if name and (owner.tool_name is None or name < owner.tool_name):
                 updates.append({"message_id": message_id, "tool_name": name})
+
+    def _repeat(self, owners: Iterable[str]) -> None:
+        """What the messages say that are stored already, as far as it was told again."""
+        told = self.resolution.texts.messages
+        carried = (
+            (text, owner.digests[number]) for text in owners for owner, number in (self.claims[text],) if owner.digests
+        )
+        self.batch.repeated = {text: told[digest] for text, digest in carried if digest in told}
 
     def _claim_for_others(self) -> None:
         for carrier in chain.from_iterable(self.carriers.values()):
