@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from otel_llm_sql.records import Operation
 from otel_llm_sql.rows.batch import COLUMNS, KEYS, TABLES, NewRow, RowBatch, named
+from otel_llm_sql.rows.hearing import Hearing
 from otel_llm_sql.rows.known import Carrier, Known, Owner, Row
 from otel_llm_sql.rows.resolve import resolve_operations
 from otel_llm_sql.rows.settle import Settlement
@@ -25,7 +26,7 @@ def resolve(operations: Sequence[Operation], known: Known, hold: Callable[[Colle
         The rows to write, in the order of their keys.
     """
     resolution = resolve_operations(operations, known)
-    settlement = Settlement(resolution, resolution.batch)
+    settlement = Settlement(resolution, resolution.batch, Hearing(resolution))
     settlement.write_operations()
     if settlement.touched:
         hold(settlement.touched)

@@ -5,10 +5,12 @@ A new row is a tuple in the order of its table's COLUMNS; a change is a dict. JS
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
+from otel_llm_sql.records import Message
 from otel_llm_sql.rows.facts import VALUES
 from otel_llm_sql.rows.known import Row
 
@@ -81,12 +83,16 @@ class RowBatch:
         inserts: new rows, by table.
         updates: whole rows that exist already; of a message only its key and what follows its owner.
         deletes: primary keys that are gone, by table.
+        notes: what is, or was, cut of the operations that are written: see `rows.notes`.
+        repeated: messages that are carried again and stored already, by id.
         duplicates: how many signals said nothing new.
     """
 
     inserts: dict[str, list[NewRow]] = field(default_factory=lambda: {table: [] for table in TABLES})
     updates: dict[str, list[Row]] = field(default_factory=lambda: {table: [] for table in TABLES})
     deletes: dict[str, list[str]] = field(default_factory=lambda: {table: [] for table in TABLES})
+    notes: dict[str, dict[str, int]] = field(default_factory=dict)
+    repeated: Mapping[str, Message] = field(default_factory=dict)
     duplicates: int = 0
 
     def put(self, table: str, row: NewRow, *, exists: bool) -> None:

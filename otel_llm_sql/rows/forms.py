@@ -80,14 +80,19 @@ def _direction(owner: Claimant, number: int) -> tuple[str, str | None]:
     return "output", owner.reasons[output] if output < len(owner.reasons) else None
 
 
+def message_ids(final: Final) -> list[str]:
+    """The ids of the messages of an operation, in the order of its digests."""
+    prefix = session_prefix(final.session_id)
+    return [prefix + key for key in message_keys(final.said.digests)]
+
+
 def operation_row(final: Final) -> tuple[NewRow, list[str]]:
     """The row of an operation; and the ids of its messages."""
     said = final.said
-    prefix = session_prefix(final.session_id)
-    ids = [prefix + key for key in message_keys(said.digests)]
+    ids = message_ids(final)
     extras = said.extras
     if DEFINITIONS in extras:
-        extras = extras | {DEFINITIONS: prefix + digest_of_text(extras[DEFINITIONS])}
+        extras = extras | {DEFINITIONS: session_prefix(final.session_id) + digest_of_text(extras[DEFINITIONS])}
     row = (
         final.operation_id,
         final.session_id,

@@ -21,8 +21,6 @@ class Carrier(NamedTuple):
     finish_reason: str | None
     agent_name: str | None
     user_id: str | None
-    session_key: str | None
-    workspace: str | None
     extras: Mapping[str, Any]
 
 
@@ -71,8 +69,14 @@ class Known(Protocol):
     def messages(self, message_ids: Collection[str]) -> list[Row]:
         """Whole rows of `llm_messages`."""
 
+    def tool_names(self, message_ids: Collection[str]) -> dict[str, str]:
+        """Message id -> the name of the tool, of those messages that have one."""
+
     def carriers(self, session_ids: Collection[str]) -> list[Carrier]:
         """All operations of these sessions."""
+
+    def surroundings(self, session_ids: Collection[str]) -> list[Row]:
+        """Rows of `llm_spans` without `facts`: all of the traces in which operations of these sessions stand."""
 
     def extents(self, session_ids: Collection[str], without: Collection[str]) -> dict[str, tuple[int, int]]:
         """Session id -> earliest and latest timestamp of its operations, but for some of them."""

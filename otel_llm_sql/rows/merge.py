@@ -53,15 +53,15 @@ def merged(members: Sequence[Evidence]) -> Fact:
     inputs, outputs = (_messages(members, outputs=o) for o in (False, True))
     if values["operation_type"] in AGGREGATES:
         values.update(dict.fromkeys(ONLY_OF_CALLS))
-    naming = naming_fact(said)
+    session_key, workspace = told_session(said)
     return Fact(
         values=Values(**values),
         extras=_extras(said, values),
         digests=inputs + outputs,
         inputs=len(inputs),
         parent_span_id=first.around.parent_span_id,
-        session_key=naming.session_key if naming else None,
-        workspace=naming.workspace if naming else next((f.workspace for f in said if f.workspace), None),
+        session_key=session_key,
+        workspace=workspace,
         names=_names(said),
     )
 
@@ -77,6 +77,16 @@ def _names(said: Iterable[Fact]) -> dict[str, str]:
 def naming_fact(said: Iterable[Fact]) -> Fact | None:
     """The first fact that names a session."""
     return next((fact for fact in said if fact.session_key), None)
+
+
+def told_session(said: Sequence[Fact]) -> tuple[str | None, str | None]:
+    """The key of the session that facts name, and its workspace; where none names it, the first workspace told."""
+    first = said[0]
+    if first.session_key or len(said) == 1:
+        return first.session_key, first.workspace
+    if naming := naming_fact(said):
+        return naming.session_key, naming.workspace
+    return None, next((fact.workspace for fact in said if fact.workspace), None)
 
 
 def _identity(evidence: Evidence, told: Iterable[Fact]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ nothing is known yet of a trace, its rows follow from the batch alone and cost a
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -28,9 +27,10 @@ from otel_llm_sql.rows.facts import (
 from otel_llm_sql.rows.identity import definitions_digest_of, operation_id, trace_session_id
 from otel_llm_sql.rows.known import Known, Row
 from otel_llm_sql.rows.merge import combined, merged, naming_fact, same
+from otel_llm_sql.rows.notes import without_notes
 from otel_llm_sql.rows.placing import Named, T, Trace, around
 from otel_llm_sql.rows.sight import beside, elsewhere
-from otel_llm_sql.rows.spans import is_changed, name_in, name_of, names_user, span_row, user_of
+from otel_llm_sql.rows.spans import is_changed, name_in, name_of, names_user, outlined, span_row, user_of
 from otel_llm_sql.rows.texts import Texts
 from otel_llm_sql.rows.twins import CLOCK_SKEW, groups
 
@@ -63,6 +63,7 @@ class Resolution:
         further: how many signals of the batch told about a span, beside the first.
         kept: rows of `llm_spans` that exist, light ones included, by span.
         old: rows of `llm_operations` that may change, by id.
+        notes: what was cut of these operations.
         traces: what `_outlined` found; empty until somebody asks.
         finals: the operations that follow from the evidence, by id.
     """
@@ -75,6 +76,7 @@ class Resolution:
     kept: dict[SpanKey, Row] = field(default_factory=dict)
     stored: dict[SpanKey, Evidence] = field(default_factory=dict)
     old: dict[str, Row] = field(default_factory=dict)
+    notes: dict[str, dict[str, int]] = field(default_factory=dict)
     traces: dict[str, Trace] = field(default_factory=dict)
     finals: dict[str, Final] = field(default_factory=dict)
     batch: RowBatch = field(default_factory=RowBatch)
@@ -142,7 +144,11 @@ class Resolution:
         if not ids:
             return
         operations, spans = self.known.operations(ids)
-        self.old.update((row["operation_id"], row) for row in operations)
+        for row in operations:
+            row["extras"], notes = without_notes(row["extras"])
+            self.old[row["operation_id"]] = row
+            if notes:
+                self.notes[row["operation_id"]] = notes
         elsewhere = {row["trace_id"] for row in spans} - {key.trace_id for key in self.kept}
         if elsewhere:
             self._read_traces(elsewhere)
@@ -185,9 +191,7 @@ class Resolution:
         """The shape of every trace in sight: parents, and the sessions and users that spans name."""
         if self.traces:
             return self.traces
-        traces: defaultdict[str, Trace] = defaultdict(Trace)
-        for key, row in self.kept.items():
-            traces[key.trace_id].add(key.span_id, row["parent_span_id"], name_in(row), row["user_id"])
+        traces = outlined(self.kept.values())
         for key, evidence in self.evidences.items():
             said = evidence.said()
             name = name_of(naming_fact(said))

@@ -6,28 +6,30 @@ tools around them (an agent's span starts first and repeats what its calls said:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import orjson
 
-from otel_llm_sql.records import AGENT_ID, DEFINITIONS, METADATA
+from otel_llm_sql.records import DEFINITIONS
 from otel_llm_sql.rows.batch import COLUMNS, RowBatch
 from otel_llm_sql.rows.facts import add_name
 from otel_llm_sql.rows.forms import (
     Claim,
-    Claimant,
     claimant_of,
     claimant_of_carrier,
     is_stored,
+    message_ids,
     message_row,
     moved_row,
     operation_row,
     precedence,
 )
-from otel_llm_sql.rows.identity import definitions_digest_of, session_prefix
+from otel_llm_sql.rows.hearing import Hearing
+from otel_llm_sql.rows.identity import definitions_digest_of, message_digests, session_prefix
 from otel_llm_sql.rows.known import Carrier, Owner, Row
-from otel_llm_sql.rows.placing import Profile, inherited_stamp
+from otel_llm_sql.rows.notes import note
 from otel_llm_sql.rows.resolve import Final, Resolution
 
 
@@ -46,6 +48,7 @@ class Settlement:
 
     resolution: Resolution
     batch: RowBatch
+    hearing: Hearing
     unsettled: dict[str, Row] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
     sessions: dict[str, Row] = field(default_factory=dict)
@@ -54,7 +57,6 @@ class Settlement:
     withdrawn: dict[str, str] = field(default_factory=dict)
     definitions: dict[str, tuple[str, str]] = field(default_factory=dict)
     lost_definitions: dict[str, str] = field(default_factory=dict)
-    profiles: dict[str, Profile] = field(default_factory=dict)
     carriers: dict[str, list[Carrier]] = field(default_factory=dict)
 
     def write_operations(self) -> None:
@@ -68,8 +70,12 @@ class Settlement:
                 if self._is_told_again(final):
                     self.touched.add(final.session_id)
                     self._claim(final, ids)
+                if self.hearing.is_retold(final):
+                    self.touched.add(final.session_id)
                 continue
             self.batch.put("llm_operations", row, exists=before is not None)
+            if self.resolution.notes:
+                self._keep_notes(final)
             changed.add(final.operation_id)
             self.touched.add(final.session_id)
             self._claim(final, ids)
@@ -77,7 +83,15 @@ class Settlement:
             if operation_id in changed or operation_id not in self.resolution.finals:
                 self.unsettled[operation_id] = before
                 self.touched.add(before["session_id"])
+                self.hearing.forget(operation_id, before["session_id"])
                 self._withdraw(before)
+
+    def _keep_notes(self, final: Final) -> None:
+        """What was cut of an operation, or of those whose spans it has now, stays cut."""
+        kept, notes = self.resolution.kept, self.resolution.notes
+        for key in final.members:
+            if key in kept and (sizes := notes.get(kept[key]["operation_id"])):
+                note(self.batch.notes, final.operation_id, sizes)
 
     def _is_told_again(self, final: Final) -> bool:
         """Whether there is news of an operation that may concern its messages alone: the names of tools."""
@@ -109,8 +123,9 @@ class Settlement:
         """Read all operations of the sessions in which somebody else may have to step in."""
         known = self.resolution.known
         self.sessions = known.sessions(self.touched) if self.touched else {}
-        self._hear()
-        wanted = set(self.lost_definitions.values()) | self._speechless()
+        self.hearing.hear(self.touched)
+        speechless = self.hearing.recall(self.sessions)
+        wanted = set(self.lost_definitions.values()) | speechless
         if self.withdrawn:
             orphans = {m for m, owner in known.owners(self.withdrawn).items() if owner.operation_id in self.unsettled}
             self.withdrawn = {m: s for m, s in self.withdrawn.items() if m in orphans}
@@ -121,66 +136,41 @@ class Settlement:
                     self.carriers.setdefault(carrier.session_id, []).append(carrier)
         for session_id in wanted:
             self.carriers.setdefault(session_id, [])
-
-    def _hear(self) -> None:
-        for final in self.resolution.finals.values():
-            if final.session_id not in self.touched:
-                continue
-            said = final.said
-            values, extras = said.values, said.extras
-            profile = self.profiles.get(final.session_id)
-            if profile is None:
-                profile = self.profiles[final.session_id] = Profile()
-            stamp = (values.timestamp, final.operation_id)
-            profile.hear(
-                stamp,
-                session_key=said.session_key,
-                # The workspace of a named session is that of those who name it: it is part of the name.
-                workspace=said.workspace if said.session_key or not final.name else None,
-                agent_id=extras.get(AGENT_ID) or values.agent_name,
-                user_id=values.user_id,
-            )
-            if final.name and not said.session_key:
-                name = final.name
-                profile.hear(inherited_stamp(name), session_key=name.session_key, workspace=name.workspace)
-            if METADATA in extras:
-                profile.hear_metadata(stamp, extras[METADATA])
-
-    def _speechless(self) -> set[str]:
-        """Sessions that no longer know who said first what they remember."""
-        speechless = set()
-        for session_id, row in self.sessions.items():
-            profile = self.profiles.setdefault(session_id, Profile())
-            forgotten = profile.recall(row, without=self.unsettled)
-            if any(not profile.knows(name, stamp) for name, stamp in forgotten):
-                speechless.add(session_id)
-        return speechless
+        if speechless:
+            self.hearing.hear_others(speechless, chain.from_iterable(self.carriers[s] for s in speechless))
 
     def write_messages(self) -> None:
         """Rows of `llm_messages`: new ones, and those whose owner changes."""
         self._claim_for_others()
+        self._take_names_along()
         new = self.claims
         if owners := self._owners():
             self._move(owners)
+            self._repeat(owners)
             new = {message_id: claim for message_id, claim in new.items() if message_id not in owners}
         texts = self.resolution.texts
         digests = [owner.digests[number] for owner, number in new.values()]
         texts.recover(digests, self.resolution.old.values(), self.resolution.known)
         self.batch.inserts["llm_messages"] = [
-            message_row(message_id, claim, texts.messages[digest], self._name(message_id, claim[0], digest))
+            message_row(message_id, claim, texts.messages[digest], self.names.get(message_id))
             for (message_id, claim), digest in zip(new.items(), digests, strict=True)
         ]
         self.batch.deletes["llm_messages"] = [m for m in self.withdrawn if m not in self.claims]
 
-    def _name(self, message_id: str, claimant: Claimant, digest: str) -> str | None:
-        """The name of the tool: told now, or when the spans of the claiming operation were told."""
-        known = self.resolution.texts.names
-        if known:
-            kept = self.resolution.kept
-            for key in self.resolution.finals[claimant.operation_id].members:
-                if key in kept:
-                    add_name(self.names, message_id, known.get((kept[key]["operation_id"], digest)))
-        return self.names.get(message_id)
+    def _take_names_along(self) -> None:
+        """The names of tools stand with messages: who gets other messages than it had brings along what it told."""
+        old, kept = self.resolution.old, self.resolution.kept
+        heirs: list[tuple[str, str]] = []
+        for final in self.resolution.finals.values() if old else ():
+            ids = message_ids(final)
+            for before in {kept[key]["operation_id"] for key in final.members if key in kept} & old.keys():
+                had = old[before]["message_ids"] or ()
+                if not set(ids).issubset(had):
+                    heirs += _equal(ids, final.said.digests, had)
+        if heirs:
+            names = self.resolution.known.tool_names({before for _, before in heirs})
+            for message_id, before in heirs:
+                add_name(self.names, message_id, names.get(before))
 
     def _owners(self) -> dict[str, Owner]:
         """Who owns those claimed messages that are stored."""
@@ -201,8 +191,16 @@ class Settlement:
             if name and (owner.tool_name is None or name < owner.tool_name):
                 updates.append({"message_id": message_id, "tool_name": name})
 
+    def _repeat(self, owners: Iterable[str]) -> None:
+        """What the messages say that are stored already, as far as it was told again."""
+        told = self.resolution.texts.messages
+        carried = (
+            (text, owner.digests[number]) for text in owners for owner, number in (self.claims[text],) if owner.digests
+        )
+        self.batch.repeated = {text: told[digest] for text, digest in carried if digest in told}
+
     def _claim_for_others(self) -> None:
-        for carrier in (carrier for carriers in self.carriers.values() for carrier in carriers):
+        for carrier in chain.from_iterable(self.carriers.values()):
             claimant = claimant_of_carrier(carrier)
             for number, message_id in enumerate(carrier.message_ids):
                 if message_id in self.withdrawn:
@@ -212,10 +210,7 @@ class Settlement:
     def write_definitions(self) -> None:
         """Rows of `llm_tool_definitions`: once per session."""
         carried = {
-            text
-            for carriers in self.carriers.values()
-            for carrier in carriers
-            if (text := carrier.extras.get(DEFINITIONS))
+            text for carrier in chain.from_iterable(self.carriers.values()) if (text := carrier.extras.get(DEFINITIONS))
         }
         self.batch.deletes["llm_tool_definitions"] = [d for d in self.lost_definitions if d not in carried]
         if not self.definitions:
@@ -260,22 +255,17 @@ class Settlement:
         return extents
 
     def _session_row(self, session_id: str, extent: tuple[int, int]) -> Row:
-        profile = self.profiles.setdefault(session_id, Profile())
-        carriers = self.carriers.get(session_id, ())
-        is_named = "session_key" in profile.said or any(carrier.session_key for carrier in carriers)
-        for carrier in carriers:
-            stamp = (carrier.timestamp, carrier.operation_id)
-            profile.hear(
-                stamp,
-                session_key=carrier.session_key,
-                workspace=carrier.workspace if carrier.session_key or not is_named else None,
-                agent_id=carrier.extras.get(AGENT_ID) or carrier.agent_name,
-                user_id=carrier.user_id,
-            )
-            profile.hear_metadata(stamp, carrier.extras.get(METADATA) or {})
-        row: Row = {"session_id": session_id} | profile.columns()
+        row: Row = {"session_id": session_id} | self.hearing.profiles[session_id].columns()
         row["created_at"], row["last_seen_at"] = extent
         return row
+
+
+def _equal(ids: Sequence[str], digests: Sequence[str], had: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The ids of messages and of those before that say the same."""
+    told: dict[str, list[str]] = {}
+    for before, digest in zip(had, message_digests(had), strict=True):
+        told.setdefault(digest, []).append(before)
+    return ((text, before) for text, digest in zip(ids, digests, strict=True) for before in told.get(digest, ()))
 
 
 def _precedence(final: Final) -> tuple[bool, int, str]:

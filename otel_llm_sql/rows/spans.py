@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import orjson
@@ -9,15 +10,15 @@ import orjson
 from otel_llm_sql.rows.batch import NewRow, named
 from otel_llm_sql.rows.facts import Evidence, Fact, SpanKey
 from otel_llm_sql.rows.known import Row
-from otel_llm_sql.rows.merge import naming_fact
-from otel_llm_sql.rows.placing import Named
+from otel_llm_sql.rows.merge import told_session
+from otel_llm_sql.rows.placing import Named, Trace
 
 
 def span_row(key: SpanKey, operation_id: str | None, evidence: Evidence, facts: str | None) -> NewRow:
     """What `llm_spans` tells about a span: the session is the one that is named on the span or on its events."""
     said = evidence.said()
     first = said[0]
-    naming = first if first.session_key else naming_fact(said) or first
+    session_key, workspace = told_session(said)
     span = evidence.span or evidence.context
     return (
         *key,
@@ -25,8 +26,8 @@ def span_row(key: SpanKey, operation_id: str | None, evidence: Evidence, facts: 
         evidence.around.parent_span_id,
         span.span_name if span else None,
         span.scope_name if span else None,
-        naming.session_key,
-        naming.workspace,
+        session_key,
+        workspace,
         facts,
         first.values.user_id or user_of(said),
     )
@@ -42,6 +43,14 @@ def is_changed(row: NewRow, before: Row) -> bool:
 def name_in(row: Row) -> Named | None:
     """The session that a stored span names."""
     return Named(row["workspace"], row["session_key"]) if row["session_key"] else None
+
+
+def outlined(rows: Iterable[Row]) -> defaultdict[str, Trace]:
+    """The shape of the traces of stored spans, as far as these are all of them."""
+    traces: defaultdict[str, Trace] = defaultdict(Trace)
+    for row in rows:
+        traces[row["trace_id"]].add(row["span_id"], row["parent_span_id"], name_in(row), row["user_id"])
+    return traces
 
 
 def name_of(fact: Fact | None) -> Named | None:

@@ -16,21 +16,12 @@ from otel_llm_sql.rows.known import Known, Row
 _FIELDS = ("role", "content", "parts", "tool_call_id")
 
 
-_NAMING = frozenset({"assistant", "tool"})
-"""Roles whose messages may name a tool."""
-
-
 class Texts:
-    """Messages and tool definitions by digest.
-
-    Attributes:
-        names: names of tools, by operation and digest, of messages that were read from the database.
-    """
+    """Messages and tool definitions by digest."""
 
     def __init__(self) -> None:
         self.messages: dict[str, Message] = {}
         self.definitions: dict[str, JsonValue] = {}
-        self.names: dict[tuple[str, str], str] = {}
 
     def kept(self, messages: Iterable[str], definitions: Iterable[str]) -> dict[str, JsonValue]:
         """What is kept with evidence whose shape is not shown."""
@@ -49,25 +40,16 @@ class Texts:
             self.definitions.setdefault(digest_of_text(text), definitions)
 
     def recover(self, messages: Iterable[str], old: Collection[Row], known: Known) -> None:
-        """Read messages that the batch does not have, and the names of tools, from the operations that carried them."""
-        if not old:
-            return
-        have = self.messages
-        missing = {digest for digest in messages if digest not in have or have[digest].role in _NAMING}
+        """Read messages that the batch does not have from the operations that carried them."""
+        missing = {digest for digest in messages if digest not in self.messages} if old else set()
         if not missing:
             return
-        places: dict[str, list[tuple[str, str]]] = {}
+        places: dict[str, str] = {}
         for row in old:
             ids = row["message_ids"] or ()
-            for text, digest in zip(ids, message_digests(ids), strict=True):
-                if digest in missing:
-                    places.setdefault(text, []).append((row["operation_id"], digest))
+            places.update((text, d) for text, d in zip(ids, message_digests(ids), strict=True) if d in missing)
         for row in known.messages(places):
-            told = places[row["message_id"]]
-            have.setdefault(told[0][1], Message(**{name: row[name] for name in _FIELDS}))
-            name: str | None = row["tool_name"]
-            if name:
-                self.names.update(dict.fromkeys(told, name))
+            self.messages[places[row["message_id"]]] = Message(**{name: row[name] for name in _FIELDS})
 
     def recover_definitions(self, digests: Iterable[str], old: Iterable[Row], known: Known) -> None:
         """Read tool definitions that the batch does not have from the sessions in which they stand."""

@@ -1,6 +1,6 @@
 """Values that are larger than a statement may be: MySQL drops the connection on them, which looks like an outage (F25).
 
-What is cut is flagged in the operation's `extras`; nothing is cut silently, and nothing is tried for ever.
+What is cut is flagged in `extras` of operations (`rows.notes`): nothing is cut silently, and nothing is tried for ever.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from otel_llm_sql.records import REPAIRED
+from otel_llm_sql.references import unpacked
 from otel_llm_sql.rows import COLUMNS, TABLES, Row, RowBatch, named
+from otel_llm_sql.rows.notes import Sizes, note, with_notes
 from otel_llm_sql.store.dialects import Dialect
 from otel_llm_sql.store.inserts import DOCUMENTS
 
@@ -31,31 +32,53 @@ def statement_limit(connection: sa.Connection, dialect: Dialect) -> int | None:
 
 
 def fit(batch: RowBatch, limit: int) -> None:
-    """Cut what no statement can carry.
+    """Cut what no statement can carry, and note it.
 
     Args:
         batch: the rows to be written, in place.
         limit: bytes the values of one row may take together, escaped.
     """
-    cut: dict[str, dict[str, int]] = {}
+    cut = _repeated(batch, limit)
     for table in TABLES:
         inserts = batch.inserts[table]
         for index, new in enumerate(inserts):
             if not _is_small(new, limit):
                 row = named(table, new)
-                _note(cut, table, row, fit_row(row, limit))
+                _note(batch, cut, table, row, fit_row(row, limit))
                 inserts[index] = tuple(row.values())
         for row in batch.updates[table]:
-            _note(cut, table, row, fit_row(row, limit))
+            _note(batch, cut, table, row, fit_row(row, limit))
     if cut:
-        _flag(batch, cut)
+        _note_messages(batch, cut)
 
 
-def _note(cut: dict[str, dict[str, int]], table: str, row: Row, sizes: Mapping[str, int]) -> None:
-    """Remember for an operation what was cut of its rows."""
-    if sizes and "operation_id" in row:
-        names = cut.setdefault(row["operation_id"], {})
-        names.update((f"{table}.{name}", size) for name, size in sizes.items())
+def _repeated(batch: RowBatch, limit: int) -> dict[str, Sizes]:
+    """What was cut of messages, by id, when somebody else told them."""
+    cut: dict[str, Sizes] = {}
+    for message_id, message in batch.repeated.items():
+        parts = None if message.parts is None else orjson.dumps(message.parts).decode()
+        if sizes := fit_row({"content": message.content, "parts": parts}, limit):
+            cut[message_id] = sizes
+    return cut
+
+
+def _note(batch: RowBatch, cut: dict[str, Sizes], table: str, row: Row, sizes: Sizes) -> None:
+    """Remember what was cut of a row: for its operation; of a message for all that carry it."""
+    if not sizes:
+        return
+    if table == "llm_messages":
+        cut[row["message_id"]] = sizes
+    elif "operation_id" in row:
+        note(batch.notes, row["operation_id"], {f"{table}.{name}": size for name, size in sizes.items()})
+
+
+def _note_messages(batch: RowBatch, cut: Mapping[str, Sizes]) -> None:
+    """Whoever owns a message, every operation that carries it tells that it was cut: owners change."""
+    new = [named("llm_operations", row) for row in batch.inserts["llm_operations"]]
+    for row in (*new, *batch.updates["llm_operations"]):
+        for message_id in cut.keys() & unpacked(row["message_ids"] or b""):
+            sizes = cut[message_id]
+            note(batch.notes, row["operation_id"], {f"llm_messages.{name}": size for name, size in sizes.items()})
 
 
 def _is_small(values: Iterable[Any], limit: int) -> bool:
@@ -106,21 +129,15 @@ def _shortened(value: Any, longest: int) -> Any:
     return value
 
 
-def _flag(batch: RowBatch, cut: Mapping[str, Mapping[str, int]]) -> None:
-    """List in the extras of operations what was cut."""
+def flag(batch: RowBatch) -> None:
+    """List in the extras of operations what is cut, or was when they were written before."""
+    if not batch.notes:
+        return
     at = COLUMNS["llm_operations"].index("extras")
     inserts = batch.inserts["llm_operations"]
     for index, row in enumerate(inserts):
-        if sizes := cut.get(row[0]):
-            inserts[index] = (*row[:at], _flagged(row[at], sizes), *row[at + 1 :])
+        if sizes := batch.notes.get(row[0]):
+            inserts[index] = (*row[:at], with_notes(row[at], sizes), *row[at + 1 :])
     for change in batch.updates["llm_operations"]:
-        if sizes := cut.get(change["operation_id"]):
-            change["extras"] = _flagged(change["extras"], sizes)
-
-
-def _flagged(text: str | None, sizes: Mapping[str, int]) -> str:
-    extras = orjson.loads(text) if text else {}
-    repaired = extras.setdefault(REPAIRED, {})
-    for name, size in sizes.items():
-        repaired[name] = f"cut from {size} characters: max_allowed_packet"
-    return orjson.dumps(extras).decode()
+        if sizes := batch.notes.get(change["operation_id"]):
+            change["extras"] = with_notes(change["extras"], sizes)

@@ -59,6 +59,7 @@ class Questions:
         self.spans_of_operations = sa.select(t.spans).where(isin(t.spans.c.operation_id))
         self.sessions = sa.select(t.sessions).where(isin(t.sessions.c.session_id))
         self.messages = sa.select(t.messages).where(isin(m.message_id))
+        self.tool_names = sa.select(m.message_id, m.tool_name).where(isin(m.message_id), m.tool_name.is_not(None))
         self.definitions = sa.select(d.tool_definitions_id, d.definitions).where(isin(d.tool_definitions_id))
         # Not by the index on timestamps, of which PostgreSQL thinks that it finds few: it would read a quarter of an
         # hour of operations for each batch. What stands in a function is not looked for in an index.
@@ -86,7 +87,11 @@ class Questions:
             .where(isin(o.session_id), o.operation_id.not_in(sa.bindparam("without", expanding=True)))
             .group_by(o.session_id)
         )
-        self.carriers = _carriers().where(isin(o.session_id))
+        self.carriers = sa.select(
+            *(o.operation_id, o.session_id, o.timestamp, o.operation_type, o.message_ids, o.input_messages),
+            *(o.finish_reason, o.agent_name, o.user_id, o.extras),
+        ).where(isin(o.session_id))
+        self.surroundings = _surroundings(isin(o.session_id))
 
 
 def _moment(name: str) -> sa.BindParameter[datetime]:
@@ -115,18 +120,15 @@ def _begun(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
     )
 
 
-def _carriers() -> sa.Select[Any]:
-    c, s = t.operations.c, t.spans.c
-    naming = sa.func.min(sa.case((s.session_key.is_not(None), s.workspace)))
-    workspace = sa.case((sa.func.min(s.session_key).is_not(None), naming), else_=sa.func.min(s.workspace))
-    said = [
-        sa.select(what).where(s.operation_id == c.operation_id).scalar_subquery().label(name)
-        for name, what in (("session_key", sa.func.min(s.session_key)), ("workspace", workspace))
-    ]
-    return sa.select(
-        *(c.operation_id, c.session_id, c.timestamp, c.operation_type, c.message_ids, c.input_messages),
-        *(c.finish_reason, c.agent_name, c.user_id, *said, c.extras),
+def _surroundings(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """All spans of the traces in which these operations stand."""
+    told, around = t.spans, t.spans.alias("around")
+    traces = (
+        sa.select(told.c.trace_id)
+        .join_from(t.operations, told, told.c.operation_id == t.operations.c.operation_id)
+        .where(condition)
     )
+    return sa.select(*(around.c[column.name] for column in _LIGHT)).where(around.c.trace_id.in_(traces))
 
 
 _questions = cache(Questions)
@@ -202,12 +204,21 @@ class Reader:
         """Whole rows of `llm_messages`."""
         return [_row(row._mapping) for row in self._ask(self._questions.messages, message_ids)]
 
+    def tool_names(self, message_ids: Collection[str]) -> dict[str, str]:
+        """Message id -> the name of the tool, of those messages that have one."""
+        return {row[0]: row[1] for row in self._ask(self._questions.tool_names, message_ids)}
+
     def carriers(self, session_ids: Collection[str]) -> list[Carrier]:
         """All operations of these sessions."""
         return [
             Carrier(**(row._asdict() | {"timestamp": _microseconds(row.timestamp)}) | _without_nulls(row))
             for row in self._ask(self._questions.carriers, session_ids)
         ]
+
+    def surroundings(self, session_ids: Collection[str]) -> list[Row]:
+        """Rows of `llm_spans` without `facts`: all of the traces in which operations of these sessions stand."""
+        # Their traces need no lock: who changes what an operation tells its session locks that session.
+        return [dict(row._mapping) for row in self._ask(self._questions.surroundings, session_ids)]
 
     def extents(self, session_ids: Collection[str], without: Collection[str]) -> dict[str, tuple[int, int]]:
         """Session id -> earliest and latest timestamp of its operations, but for some of them."""

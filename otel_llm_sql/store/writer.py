@@ -26,7 +26,7 @@ from otel_llm_sql.store.checkpoints import Checkpoints
 from otel_llm_sql.store.dialects import DIALECTS, UNKNOWN
 from otel_llm_sql.store.engines import after_fork, create_engine, database_url, uninstrumented
 from otel_llm_sql.store.faults import named, translated
-from otel_llm_sql.store.fitting import fit, fit_row, statement_limit
+from otel_llm_sql.store.fitting import fit, fit_row, flag, statement_limit
 from otel_llm_sql.store.lines import Lines, NoLines
 from otel_llm_sql.store.locks import Locks
 from otel_llm_sql.store.marks import has_callbacks, mark_callbacks
@@ -114,6 +114,7 @@ class Writer:
             batch = rows.resolve(operations, Reader(connection, self._dialect, require), locks.hold_sessions)
             if self._limit is not None:
                 fit(batch, self._limit)
+            flag(batch)
             apply(connection, self._dialect, batch)
             mark_callbacks(connection, batch.inserts["llm_spans"])
             return batch
