@@ -171,13 +171,13 @@ def test_cfg_05_through_a_configuration_file(directory: Directory) -> None:
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        (f"postgresql://me:{SECRET}@127.0.0.1:1/db", "not stored"),
-        (f"mssql://me:{SECRET}@127.0.0.1/db", "mssql"),
-        (f"{SECRET}, which is no URL", "OTEL_EXPORTER_LLM_SQL_URL"),
+        (f"postgresql://me:{SECRET}@127.0.0.1:1/db", ("not stored yet", "kept in files")),
+        (f"mssql://me:{SECRET}@127.0.0.1/db", ("mssql",)),
+        (f"{SECRET}, which is no URL", ("OTEL_EXPORTER_LLM_SQL_URL",)),
     ],
 )
-def test_cfg_08_a_bad_url_harms_nobody(directory: Directory, bad: str, says: str) -> None:
-    """The program runs on, the other exporter works, one line tells what is wrong, without the password or prompts."""
+def test_cfg_08_a_bad_url_harms_nobody(directory: Directory, bad: str, says: tuple[str, ...]) -> None:
+    """The program runs on, the other exporter works, a line tells what is wrong, without the password or prompts."""
     ran = directory.instrumented(
         OTEL_TRACES_EXPORTER="console,llm_sql",
         OTEL_LOGS_EXPORTER="llm_sql",
@@ -186,8 +186,8 @@ def test_cfg_08_a_bad_url_harms_nobody(directory: Directory, bad: str, says: str
     )
     assert "app: The capital of France is Paris." in ran.stdout
     assert '"gen_ai.request.model": "gpt-4o-mini"' in ran.stdout
-    assert ran.stderr.count("llm_sql exporter") == 1, ran.stderr
-    assert says in ran.stderr
+    assert ran.stderr.count("llm_sql exporter") == len(says), ran.stderr
+    assert all(words in ran.stderr for words in says)
     assert SECRET not in ran.stderr + ran.stdout
     assert QUESTION not in ran.stderr
 

@@ -227,7 +227,7 @@ def test_files_follow_the_mode(new_database: Callable[[str], str], tmp_path: Pat
     earlier = read(tool_signal())
     assert earlier is not None
     earlier.trace_id = "c" * 32
-    Spool(tmp_path, url, 10**6).write([earlier])
+    Spool(tmp_path, database_url(url).place(None), 10**6).write([earlier])
     assert pipeline.replay() == 2
     pipeline.close()
     users = [row["content"] for row in stored(url)["llm_messages"] if row["role"] == "user"]

@@ -65,18 +65,6 @@ class Questions:
         # hour of operations for each batch. What stands in a function is not looked for in an index.
         begun = sa.func.coalesce(o.timestamp, o.timestamp)
         self.calls = sa.select(o.operation_id).where(isin(o.response_id), _under_way(begun))
-        self.unlinked = (
-            sa.select(o.operation_id)
-            .join_from(t.operations, t.spans, t.spans.c.operation_id == o.operation_id)
-            .where(_under_way(o.timestamp), o.timestamp >= _moment("minutes"), o.parent_span_id.is_(None))
-            .where(t.spans.c.scope_name.contains(sa.bindparam("library")))
-        )
-        # Not the operation's own parent: it is the innermost span's, which may be a span of the same operation.
-        root = sa.exists().where(t.spans.c.operation_id == o.operation_id, t.spans.c.parent_span_id.is_(None))
-        self.without_parent = _begun(root)
-        told = sa.exists().where(t.spans.c.operation_id == o.operation_id, t.spans.c.scope_name.contains(CALLBACKS))
-        self.told_by_callbacks = _begun(told)
-        self.failed = _begun(sa.and_(o.status == "error", root.where(t.spans.c.scope_name.contains(LIBRARY))))
         self.owners = (
             sa.select(m.message_id, m.operation_id, m.timestamp, o.operation_type, m.tool_name)
             .join_from(t.messages, t.operations, m.operation_id == o.operation_id)
@@ -92,6 +80,23 @@ class Questions:
             *(o.finish_reason, o.agent_name, o.user_id, o.extras),
         ).where(isin(o.session_id))
         self.surroundings = _surroundings(isin(o.session_id))
+        self._by_the_clock()
+
+    def _by_the_clock(self) -> None:
+        """The questions for calls that only the clock ties to others."""
+        o = t.operations.c
+        self.unlinked = (
+            sa.select(o.operation_id)
+            .join_from(t.operations, t.spans, t.spans.c.operation_id == o.operation_id)
+            .where(_under_way(o.timestamp), o.timestamp >= _moment("minutes"), o.parent_span_id.is_(None))
+            .where(t.spans.c.scope_name.contains(sa.bindparam("library")))
+        )
+        # Not the operation's own parent: it is the innermost span's, which may be a span of the same operation.
+        root = sa.exists().where(t.spans.c.operation_id == o.operation_id, t.spans.c.parent_span_id.is_(None))
+        self.without_parent = _begun(root)
+        told = sa.exists().where(t.spans.c.operation_id == o.operation_id, t.spans.c.scope_name.contains(CALLBACKS))
+        self.told_by_callbacks = _begun(told)
+        self.failed = _begun(sa.and_(o.status == "error", root.where(t.spans.c.scope_name.contains(LIBRARY))))
 
 
 def _moment(name: str) -> sa.BindParameter[datetime]:
