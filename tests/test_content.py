@@ -23,6 +23,7 @@ from otel_llm_sql.pipeline import Pipeline
 from otel_llm_sql.records import Message
 from otel_llm_sql.settings import Settings
 from otel_llm_sql.spool import Spool, operation_json
+from otel_llm_sql.store.urls import database_url
 from otel_llm_sql.testing import Row, chat_spans, stored
 
 pytestmark = pytest.mark.quick
