@@ -24,7 +24,7 @@ _PER_QUESTION = 5000
 _LONGEST = timedelta(minutes=15)
 """A call that lasts longer is not looked for by the clock when its twin inside it arrives later."""
 
-_LASTING = {"seconds": timedelta(seconds=5), "minutes": _LONGEST, "hours": timedelta(days=1)}
+_LASTING = {"seconds": timedelta(seconds=5), "minutes": _LONGEST, "day": timedelta(days=1)}
 """Who began so long ago may still be under way if they lasted at least as long as the step before."""
 
 _EARLIEST = (datetime(1, 1, 3, tzinfo=UTC) - EPOCH) // MICROSECOND
@@ -61,8 +61,8 @@ class Questions:
         self.messages = sa.select(t.messages).where(isin(m.message_id))
         self.tool_names = sa.select(m.message_id, m.tool_name).where(isin(m.message_id), m.tool_name.is_not(None))
         self.definitions = sa.select(d.tool_definitions_id, d.definitions).where(isin(d.tool_definitions_id))
-        # Not by the index on timestamps, of which PostgreSQL thinks that it finds few: it would read a quarter of an
-        # hour of operations for each batch. What stands in a function is not looked for in an index.
+        # Not by the index on timestamps, of which PostgreSQL thinks that it finds few: it would read all that began
+        # lately for each batch. What stands in a function is not looked for in an index.
         begun = sa.func.coalesce(o.timestamp, o.timestamp)
         self.calls = sa.select(o.operation_id).where(isin(o.response_id), _under_way(begun))
         self.owners = (

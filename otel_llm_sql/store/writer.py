@@ -104,19 +104,14 @@ class Writer:
 
         def attempt(connection: sa.Connection) -> rows.RowBatch:
             locks = Locks(connection, self._dialect)
-            unlinked = self._unlinked(connection, operations)
-            locks.hold_calls([*traces, *responses, *unlinked])
+            locks.hold_calls([*traces, *responses, *self._unlinked(connection, operations)])
 
             def require(trace_ids: Collection[str]) -> None:
                 if not traces.issuperset(trace_ids):
                     raise _NotLockedError(trace_ids)
 
             batch = rows.resolve(operations, Reader(connection, self._dialect, require), locks.hold_sessions)
-            if self._limit is not None:
-                fit(batch, self._limit)
-            flag(batch)
-            apply(connection, self._dialect, batch)
-            mark_callbacks(connection, batch.inserts["llm_spans"])
+            self._apply(connection, batch)
             return batch
 
         while True:
@@ -127,6 +122,13 @@ class Writer:
             else:
                 self._checkpoints.committed(sum(map(len, batch.inserts.values())))
                 return batch
+
+    def _apply(self, connection: sa.Connection, batch: rows.RowBatch) -> None:
+        if self._limit is not None:
+            fit(batch, self._limit)
+        flag(batch)
+        apply(connection, self._dialect, batch)
+        mark_callbacks(connection, batch.inserts["llm_spans"])
 
     def _unlinked(self, connection: sa.Connection, operations: Sequence[Operation]) -> set[str]:
         if not self._dialect.locks_rows:
