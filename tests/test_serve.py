@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import ssl
 import textwrap
 import threading
+import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +25,7 @@ from databases import free_port
 from receivers import PROTOBUF, span_ids, traces, until
 from serving import Serving, ran, send, serve
 
+from otel_llm_sql.receiver.server import read_in_small_pieces
 from otel_llm_sql.receiver.settings import Address, ReceiverSettings
 from otel_llm_sql.testing import stored
 
@@ -351,6 +354,44 @@ def test_otlp_15_tls(authority: trustme.CA, database: str, tmp_path: Path, count
             ):
                 _outdated(authority).wrap_socket(plain, server_hostname="127.0.0.1")
     assert len(ids(database)) == 2
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_connections_are_read_in_small_pieces(
+    authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, *, tls: bool
+) -> None:
+    """What the event loop has read is accounted for by nobody yet: of each connection it is 64 KiB at the most."""
+    for kind in (asyncio.selector_events._SelectorSocketTransport, asyncio.sslproto.SSLProtocol):
+        monkeypatch.setattr(kind, "max_size", kind.max_size)  # put back after the test
+    read_in_small_pieces()
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(server)
+    pieces = asyncio.run(_pieces(server if tls else None, client_context(authority) if tls else None))
+    assert sum(pieces) == 2_000_000
+    assert len(pieces) > 1
+    assert max(pieces) <= 64 * 1024
+
+
+async def _pieces(server: ssl.SSLContext | None, client: ssl.SSLContext | None) -> list[int]:
+    """Sizes in which a server of asyncio hears 2 MB that wait for it."""
+    pieces: list[int] = []
+    ended = asyncio.Event()
+
+    class Listener(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            pieces.append(len(data))
+            time.sleep(0.001)  # the sender is faster
+
+        def connection_lost(self, _: Exception | None) -> None:
+            ended.set()
+
+    async with await asyncio.get_running_loop().create_server(Listener, "127.0.0.1", ssl=server) as door:
+        port = door.sockets[0].getsockname()[1]
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client, server_hostname=client and "localhost")
+        writer.write(bytes(2_000_000))
+        writer.close()
+        await asyncio.wait_for(ended.wait(), 60)
+    return pieces
 
 
 def _outdated(authority: trustme.CA) -> ssl.SSLContext:
