@@ -7,12 +7,11 @@ with `LLM_SQL_REQUIRE_DATABASES=1` (as in CI) they fail instead.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-from databases import KINDS, Missing, SQLite
+from databases import KINDS, Missing, Server, SQLite
 
-Server = object
 _running: dict[str, object] = {}
 
 
@@ -55,6 +54,16 @@ def new_database() -> Callable[[str], str]:
 def servers() -> Callable[[str], object]:
     """The servers themselves, for tests that stop, start or freeze them: make your own with `databases.KINDS`."""
     return server
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of the test's own, to be stopped, frozen and started."""
+    server(request.param)  # skips where it is not installed
+    made = KINDS[request.param]()
+    assert isinstance(made, Server)
+    yield made
+    made.close()
 
 
 @pytest.fixture(autouse=True)

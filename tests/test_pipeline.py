@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from databases import KINDS, Server
+from databases import Server
 from test_store import rows_of
 
 from otel_llm_sql.backlog import Backlog
@@ -79,16 +79,6 @@ def pipeline(url: str) -> Iterator[Pipeline]:
     made = Pipeline(Settings(url=url, timeout=5))
     yield made
     made.close()
-
-
-@pytest.fixture(params=["postgresql", "mariadb"])
-def own_server(request: pytest.FixtureRequest, servers: Callable[[str], object]) -> Iterator[Server]:
-    """A server of the test's own, to be stopped and started."""
-    servers(request.param)  # skips where it is not installed
-    server = KINDS[request.param]()
-    assert isinstance(server, Server)
-    yield server
-    server.close()
 
 
 def test_signals_become_rows(pipeline: Pipeline, url: str) -> None:

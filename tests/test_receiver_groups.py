@@ -9,14 +9,14 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from databases import KINDS, Server
+from databases import Server
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -147,16 +147,6 @@ def test_col_05_a_parent_that_never_comes(url: str) -> None:
     rows = stored(url)["llm_operations"]
     assert len(rows) == 3
     assert all(row["session_id"] for row in rows)
-
-
-@pytest.fixture(params=["postgresql", "mariadb"])
-def own_server(request: pytest.FixtureRequest, servers: Callable[[str], object]) -> Iterator[Server]:
-    """A server that a test may stop."""
-    servers(request.param)  # skips where it is not installed
-    server = KINDS[request.param]()
-    assert isinstance(server, Server)
-    yield server
-    server.close()
 
 
 def sent_until_stored(server: Receiver, body: bytes, path: str = "/v1/traces") -> int:
