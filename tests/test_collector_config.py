@@ -212,6 +212,15 @@ class Place:
         except AssertionError:
             assert self.stored() == wanted, self.receiver.log() + self.collector.log()
 
+    def lose_both(self, server: Any) -> None:
+        """Kill the database, and then the Collector that tries to deliver what it did not take."""
+        self.application.visit("before")
+        self.require_everything()
+        server.kill()
+        self.application.visit("while the database is down")
+        wait_until(lambda: "retry" in self.collector.log().lower(), "the Collector has tried")
+        self.collector.end(signal.SIGKILL)
+
     def require_backend(self, signals: list[Signal]) -> None:
         """The backend has seen these signals, and no others."""
         wanted = {key(signal) for signal in signals}
@@ -501,12 +510,7 @@ def test_files_are_replayed_while_they_are_written(tmp_path: Path, server: Any) 
     application = Application(writer.url, TOKEN)
     with Backend() as none, running(receiver, writer, reader), application.instrumented():
         place = Place(reader, receiver, none, application, *databases)
-        application.visit("before")
-        place.require_everything()
-        server.kill()
-        application.visit("while the database is down")
-        wait_until(lambda: "Retry" in reader.log() or "retry" in reader.log(), "the reader has tried")
-        reader.end(signal.SIGKILL)
+        place.lose_both(server)
         application.visit("while nobody reads")
         reader.start()
         server.start()
@@ -536,12 +540,7 @@ def test_kafka_keeps_what_is_not_stored_yet(tmp_path: Path, server: Any) -> None
     application = Application(producer.url, TOKEN)
     with Backend() as none, running(broker, receiver, producer, consumer), application.instrumented():
         place = Place(consumer, receiver, none, application, *databases)
-        application.visit("before")
-        place.require_everything()
-        server.kill()
-        application.visit("while the database is down")
-        wait_until(lambda: "Retry" in consumer.log() or "retry" in consumer.log(), "the consumer has tried")
-        consumer.end(signal.SIGKILL)
+        place.lose_both(server)
         consumer.start()
         server.start()
         application.visit("after")
