@@ -280,12 +280,16 @@ def test_a_question_in_parentheses_is_answered(filled: str, kind: str) -> None:
     assert_answered(filled, kind, "(SELECT 1 AS a)")
 
 
-def test_timeout(filled: str, kind: str) -> None:
-    """A question that takes too long ends with an error that says so, and the next one is answered."""
-    slow = "WITH RECURSIVE t(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM t WHERE a < 2000000000) SELECT COUNT(*) FROM t"
+def slow_question(kind: str) -> str:
     if kind == "mariadb":  # its recursion ends by itself
         digits = "(SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5)"
-        slow = "SELECT COUNT(*) FROM " + ", ".join(f"{digits} AS t{n}" for n in range(14))
+        return "SELECT COUNT(*) FROM " + ", ".join(f"{digits} AS t{n}" for n in range(14))
+    return "WITH RECURSIVE t(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM t WHERE a < 2000000000) SELECT COUNT(*) FROM t"
+
+
+def test_timeout(filled: str, kind: str) -> None:
+    """A question that takes too long ends with an error that says so, and the next one is answered."""
+    slow = slow_question(kind)
     for driver in data.SYNC_DRIVERS[kind]:
         with Query(data.with_driver(filled, driver), timeout=0.3) as query:
             with pytest.raises(QueryTimeoutError, match=r"0\.3 seconds"):
@@ -296,6 +300,20 @@ def test_timeout(filled: str, kind: str) -> None:
         async with AsyncQuery(data.with_driver(filled, driver), timeout=0.3) as query:
             with pytest.raises(QueryTimeoutError):
                 await query.query_db(slow)
+
+    for driver in data.ASYNC_DRIVERS[kind]:
+        asyncio.run(ask(driver))
+
+
+def test_a_question_that_nobody_waits_for_any_more(filled: str, kind: str) -> None:
+    """A task that is cancelled ends as cancelled, whatever its statement is doing, and the next one is answered."""
+    slow = slow_question(kind)
+
+    async def ask(driver: str) -> None:
+        async with AsyncQuery(data.with_driver(filled, driver), timeout=20) as query:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(query.query_db(slow), 0.3)
+            assert await query.query_db("SELECT 1 AS a") == [{"a": 1}]
 
     for driver in data.ASYNC_DRIVERS[kind]:
         asyncio.run(ask(driver))
@@ -324,5 +342,8 @@ def test_the_reason_is_said(new_database: Callable[[str], str]) -> None:
     """A refusal names what is refused and what is allowed."""
     url = new_database("sqlite")
     data.fill(url, rows=False)
-    with Query(url) as query, pytest.raises(NotReadOnlyError, match=r"DELETE.*only one statement that reads"):
-        query.query_db("DELETE FROM llm_operations")
+    with Query(url) as query:
+        with pytest.raises(NotReadOnlyError, match=r"DELETE.*only one statement that reads"):
+            query.query_db("DELETE FROM llm_operations")
+        with pytest.raises(NotReadOnlyError, match=r"^FOR UPDATE locks or counts: only one statement that reads"):
+            query.query_db("SELECT 1 FOR UPDATE")

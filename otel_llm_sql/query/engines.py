@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import weakref
 from collections.abc import Callable, Mapping
@@ -40,8 +41,17 @@ def async_reader(url: str | URL, schema: str | None, timeout: float) -> AsyncEng
     parsed = database_url(url)
     pool: dict[str, Any] = {} if "pool_size" in parsed.pool or parsed.in_memory else {"poolclass": sa.NullPool}
     engine = create_async_engine(_read_only(parsed), schema=schema, timeout=timeout, role="read", **pool)
+    if engine.dialect.driver == "aiosqlite":
+        event.listen(engine.sync_engine, "handle_error", _stop_sqlite)
     _engines.add(engine.sync_engine)
     return engine
+
+
+def _stop_sqlite(context: sa.engine.ExceptionContext) -> None:
+    """Stop the statement of a task that is cancelled; it would be waited for until its time is up."""
+    if isinstance(context.original_exception, asyncio.CancelledError) and context.connection is not None:
+        driver: Any = context.connection.connection.driver_connection
+        driver._conn.interrupt()  # noqa: SLF001 - aiosqlite's own method is to be awaited, and does no more
 
 
 def require_database(url: str | URL) -> None:

@@ -125,7 +125,7 @@ def _phrases(statement: list[Token]) -> str:
         return "INTO writes"
     for first, second in pairwise(words):
         if (first, second) in _LOCKS | _SEQUENCES:
-            return f"{first} {second} locks or counts".upper()
+            return f"{first} {second}".upper() + " locks or counts"
     for before, word, after in zip(["(", *words], words, [*words[1:], ""], strict=False):
         if word in _WRITES and after not in ("(", ")", ",", "", ".") and before in (")", "(", "explain", "analyze"):
             return f"{word.upper()} writes"

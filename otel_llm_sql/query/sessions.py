@@ -139,9 +139,10 @@ def _sqlite_guard(connection: sa.Connection, timeout: float) -> Iterator[None]:
     try:
         yield
     finally:
-        on_driver(connection, "set_authorizer", None)
-        on_driver(connection, "set_progress_handler", None, 0)
-        say(connection, f"PRAGMA query_only = {before}")
+        if not connection.invalidated:  # who stops waiting for an answer gives up its connection
+            on_driver(connection, "set_authorizer", None)
+            on_driver(connection, "set_progress_handler", None, 0)
+            say(connection, f"PRAGMA query_only = {before}")
 
 
 _MYSQL = ReadSession(
