@@ -100,6 +100,13 @@ def test_columns(filled: str, kind: str, columns: Any) -> None:
     assert_frame_equal(everywhere(filled, kind, columns=columns), everywhere(filled, kind).select(names))
 
 
+def test_a_day_is_a_date(filled: str, kind: str) -> None:
+    """The column `day` of llm_usage_daily, which SQLite holds as text; what is no day stays text there, too."""
+    literal = "date('2026-01-31')" if kind == "sqlite" else "DATE '2026-01-31'"
+    assert everywhere(filled, kind, f"SELECT {literal} AS day").to_dicts() == [{"day": date(2026, 1, 31)}]
+    assert everywhere(filled, kind, "SELECT 'Monday' AS day").to_dicts() == [{"day": "Monday"}]
+
+
 FILTERS: list[tuple[dict[str, Any], list[int]]] = [
     ({"start_date": "2023-06-01", "end_date": "2023-06-01"}, [11, 12, 13, 14, 15]),
     ({"end_date": "2023-05-31"}, [10]),

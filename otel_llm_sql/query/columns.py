@@ -55,8 +55,11 @@ def _kind_of(column: sa.Column[Any]) -> Kind:
     return "float" if isinstance(column.type, sa.Float) else "text"
 
 
-KNOWN: Mapping[str, Kind] = {c.name: _kind_of(c) for table in metadata.tables.values() for c in table.columns}
-"""The kind of every column of our tables, by name."""
+KNOWN: Mapping[str, Kind] = {
+    **{c.name: _kind_of(c) for table in metadata.tables.values() for c in table.columns},
+    "day": "date",  # of the view
+}
+"""The kind of every column of our tables, by name; and of what our views have beside them."""
 
 _CONTAINED: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (re.compile(r"(^|_)(avg|average|mean|median|share|ratio|rate|pct|percent|p\d+)(_|\b)|avg\("), "float"),
@@ -191,7 +194,11 @@ def _column(name: str, told: Kind | None, values: list[Any]) -> Column:
 def _by_name(name: str, types: set[type]) -> Kind | None:
     """What the name says, where values may be that: the driver said nothing."""
     kind = named_kind(name)
-    fits: Mapping[Kind | None, set[type]] = {"float": {int, float, Decimal}, "timestamp": {str, datetime.datetime}}
+    fits: Mapping[Kind | None, set[type]] = {
+        "float": {int, float, Decimal},
+        "timestamp": {str, datetime.datetime},
+        "date": {str},
+    }
     if kind == "json" and name.lower() in KNOWN:
         return kind
     return kind if types <= fits.get(kind, set()) else None
@@ -244,6 +251,13 @@ def _timestamp(value: Any) -> datetime.datetime:
     return moment.astimezone(datetime.UTC)
 
 
+def _date(value: Any) -> datetime.date:
+    day = datetime.datetime.strptime(value, "%Y-%m-%d").date() if isinstance(value, str) else value  # noqa: DTZ007
+    if not isinstance(day, datetime.date):
+        raise TypeError(value)
+    return day
+
+
 def _text(value: Any) -> str:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).decode("utf-8", "backslashreplace")
@@ -278,7 +292,7 @@ _CONVERT: Mapping[Kind, Callable[[Any], Any]] = {
     "float": _float,
     "boolean": _only(bool),
     "timestamp": _timestamp,
-    "date": _only(datetime.date),
+    "date": _date,
     "time": _only(datetime.time),
     "interval": _only(datetime.timedelta),
     "binary": lambda value: bytes(_only(bytes, bytearray, memoryview)(value)),
