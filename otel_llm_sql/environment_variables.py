@@ -5,6 +5,27 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Collection
+
+_logger = logging.getLogger(__name__)
+_told: set[str] = set()
+
+
+def warn_of_unknown(prefix: str, known: Collection[str]) -> None:
+    """Say once which variables begin as ours do and are none: who misspells one believes it to hold.
+
+    Args:
+        prefix: what the names of ours begin with.
+        known: all of them.
+    """
+    for name in sorted(name for name in os.environ if name.startswith(prefix) and name not in known):
+        if name not in _told:
+            _told.add(name)
+            _logger.warning("unknown environment variable %s is ignored; known are: %s", name, ", ".join(known))
+
+
 OTEL_EXPORTER_LLM_SQL_URL = "OTEL_EXPORTER_LLM_SQL_URL"
 """
 .. envvar:: OTEL_EXPORTER_LLM_SQL_URL

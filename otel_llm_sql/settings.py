@@ -91,6 +91,7 @@ def load(**arguments: Any) -> Settings:
     known = {_ALIASES.get(name, name): value for name, value in arguments.items() if _given(value)}
     for name in sorted(known.keys() - _SETTINGS.keys()):
         _logger.warning("unknown setting %r is ignored; known are: %s", name, ", ".join(_SETTINGS))
+    variables.warn_of_unknown(_PREFIX, _OURS)
     places = (_from_arguments(known), _from_environment(_OURS), _from_environment(_SEED))
     values: dict[str, Any] = {}
     for place in places:
@@ -286,5 +287,6 @@ _SETTINGS: Mapping[str, Callable[[str, Any], Any]] = {
 _URLS = {"url", "async_url"}
 _ALIASES = {"db_uri": "url", "async_db_uri": "async_url"}
 # Later names win: an alias stands before the name it stands for.
-_OURS = {f"OTEL_EXPORTER_LLM_SQL_{name.upper()}": _ALIASES.get(name, name) for name in (*_ALIASES, *_SETTINGS)}
+_PREFIX = "OTEL_EXPORTER_LLM_SQL_"
+_OURS = {_PREFIX + name.upper(): _ALIASES.get(name, name) for name in (*_ALIASES, *_SETTINGS)}
 _SEED = {"CONNECTION_STRING": "url", "ASYNC_CONNECTION_STRING": "async_url"}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from otel_llm_sql import environment_variables
 from otel_llm_sql.errors import SettingsError
 from otel_llm_sql.receiver.settings import PREFIX, Address, ReceiverSettings, load_receiver
 from otel_llm_sql.receiver.tokens import Tokens
@@ -20,6 +21,15 @@ def test_otlp_15_the_defaults_listen_on_loopback() -> None:
     assert (str(settings.http), str(settings.grpc)) == ("127.0.0.1:4318", "127.0.0.1:4317")
     assert settings.body_bytes == settings.inflated_bytes == 64 * 2**20
     assert settings == ReceiverSettings()
+
+
+def test_an_unknown_variable_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Who writes TOKEN for TOKENS believes that a door is locked; the value is not shown."""
+    monkeypatch.setattr(environment_variables, "_told", set())
+    monkeypatch.setenv(f"{PREFIX}TOKEN", SECRET)
+    load_receiver()
+    assert f"unknown environment variable {PREFIX}TOKEN is ignored; known are: {PREFIX}HTTP" in caplog.text
+    assert SECRET not in caplog.text
 
 
 def test_the_environment_and_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

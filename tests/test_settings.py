@@ -304,6 +304,17 @@ def test_an_unknown_argument_is_logged_and_ignored(caplog: pytest.LogCaptureFixt
     assert "unknown setting 'databse' is ignored" in caplog.text
 
 
+def test_an_unknown_variable_is_logged_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Who misspells CAPTURE_CONTENT=false believes that no text is stored."""
+    monkeypatch.setattr(environment_variables, "_told", set())
+    monkeypatch.setenv("OTEL_EXPORTER_LLM_SQL_CAPTURE_CONTNT", "false")
+    for _ in range(2):
+        load(url="sqlite://")
+    (said,) = caplog.messages
+    assert "unknown environment variable OTEL_EXPORTER_LLM_SQL_CAPTURE_CONTNT is ignored; known are: " in said
+    assert "OTEL_EXPORTER_LLM_SQL_CAPTURE_CONTENT," in said
+
+
 def test_settings_import_no_sqlalchemy() -> None:
     """Reading settings costs nothing of what only a database needs."""
     program = "import sys, otel_llm_sql.settings as s; s.load(); sys.exit('sqlalchemy' in sys.modules)"

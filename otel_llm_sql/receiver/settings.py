@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from otel_llm_sql.environment_variables import warn_of_unknown
 from otel_llm_sql.errors import SettingsError
 
 PREFIX = "OTEL_LLM_SQL_RECEIVER_"
@@ -113,6 +114,7 @@ def load_receiver(**arguments: Any) -> ReceiverSettings:
     unknown = sorted(arguments.keys() - _READERS.keys())
     if unknown:
         raise SettingsError(f"{unknown[0]} is no setting of the receiver; known are: {', '.join(_READERS)}")
+    warn_of_unknown(PREFIX, [PREFIX + name.upper() for name in _READERS])
     places = (arguments.items(), ((name, os.environ.get(PREFIX + name.upper())) for name in _READERS))
     values: dict[str, Any] = {}
     for prefix, place in zip(("", PREFIX), places, strict=True):
