@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel_llm_sql.errors import DriverMissingError, SettingsError
+from otel_llm_sql.errors import DatabaseUnavailableError, DriverMissingError, SettingsError
 from otel_llm_sql.store import urls
 from otel_llm_sql.store.engines import (
     after_fork,
@@ -88,6 +88,8 @@ def test_a_missing_driver_says_what_to_install(url: str, hint: str, monkeypatch:
         (f"postgresql://u:{SECRET}@h:port/d", SettingsError, "not a database URL"),
         (f"nosuch://u:{SECRET}@h/d", SettingsError, "unknown kind of database: nosuch://"),
         (f"oracle+cx_oracle://u:{SECRET}@h/d", DriverMissingError, "pip install"),
+        (f"sqlite://u:{SECRET}@llm.db", SettingsError, "no SQLite URL: .*; allowed: three slashes"),
+        ("sqlite://llm.db", SettingsError, "no SQLite URL: sqlite://llm.db; allowed: three slashes"),
     ],
 )
 def test_a_wrong_url_is_refused_without_its_password(url: str, error: type[Exception], words: str) -> None:
@@ -146,6 +148,18 @@ def test_a_wrong_pool_setting_says_what_is_allowed(parameter: str, allowed: str)
         SettingsError, match=f"^{parameter.partition('=')[0]} .*was given; allowed: .*{allowed}"
     ) as raised:
         create_engine(f"postgresql://u:{SECRET}@h/d?{parameter}")
+    assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize("driver", ["postgresql+psycopg2", "postgresql+psycopg", "mysql+pymysql"])
+def test_a_parameter_that_no_driver_knows_is_said(driver: str) -> None:
+    """A misspelt pool setting goes to the driver, which refuses it: the message says where it stands, and not what."""
+    pytest.importorskip(driver.partition("+")[2])
+    engine = create_engine(f"{driver}://u:{SECRET}@127.0.0.1:1/d?pool_siz={SECRET}")
+    with pytest.raises(
+        DatabaseUnavailableError, match=r"does not take the parameters of the URL .*pool_size"
+    ) as raised:
+        engine.connect()
     assert SECRET not in str(raised.value)
 
 

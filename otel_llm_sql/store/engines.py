@@ -21,11 +21,12 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.ext.asyncio import create_async_engine as _create_async_engine
 
-from otel_llm_sql.errors import AccessDeniedError, DriverMissingError, SettingsError
+from otel_llm_sql.errors import AccessDeniedError, DatabaseUnavailableError, DriverMissingError, SettingsError
 from otel_llm_sql.masking import mask
 from otel_llm_sql.schema.versions import SCHEMA_OPTION
 from otel_llm_sql.store.connections import SESSIONS, UNKNOWN, Purpose, Role, no_arguments
-from otel_llm_sql.store.urls import DatabaseUrl, database_url
+from otel_llm_sql.store.faults import named
+from otel_llm_sql.store.urls import POOL_SETTINGS, DatabaseUrl, database_url
 
 __all__ = [
     "DatabaseUrl",
@@ -174,7 +175,7 @@ def _prepared(engine: sa.Engine, parsed: DatabaseUrl, purpose: Purpose) -> sa.En
         if directory and purpose.role == "write":
             # Prompts are private: a directory that we make is the user's alone.
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with uninstrumented(), _able_to_log_in():
+        with uninstrumented(), _able_to_log_in(), _understood(dialect):
             return dialect.connect(*arguments, **named)
 
     def connected(connection: Any, _record: Any) -> None:
@@ -203,6 +204,21 @@ def _able_to_log_in() -> Iterator[None]:
         if "cryptography" not in str(error):
             raise
         raise AccessDeniedError("the driver cannot log in: pip install 'otel-llm-sql[mysql]'") from error
+
+
+@contextmanager
+def _understood(dialect: sa.Dialect) -> Iterator[None]:
+    """Say where the mistake is when a driver does not know a parameter of the URL; what drivers say may quote it."""
+    dbapi: Any = dialect.loaded_dbapi
+    try:
+        yield
+    except (TypeError, dbapi.ProgrammingError) as error:
+        if named(error) != type(error).__name__:  # a code: the server has answered
+            raise
+        raise DatabaseUnavailableError(
+            f"the driver {dialect.driver} does not take the parameters of the URL ({named(error)}): what stands behind"
+            f" `?` are its own, and {', '.join(POOL_SETTINGS)}"
+        ) from None
 
 
 def _say(connection: Any, statement: str, timeout: float) -> None:

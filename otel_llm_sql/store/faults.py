@@ -36,6 +36,7 @@ _TRANSIENT_NUMBERS = frozenset(
     {1020, 1021, 1040, 1041, 1053, 1129, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1792, 1836, 1927}
     | {1028, 1114, 1180, 1969, 2002, 2003, 2006, 2013, 2055, 3024, 4031}
 )
+_LOST_NUMBERS = frozenset({2002, 2003, 2006, 2013, 2055})
 _MISSING_NUMBERS = frozenset({1146, 1054})
 _DENIED_NUMBERS = frozenset({1044, 1045, 1049, 1130, 1142, 1143, 1227, 1370, 1698})
 _CONFLICT_NUMBERS = frozenset({1062, 1451, 1452})
@@ -68,7 +69,7 @@ def translated(error: Exception) -> StoreError:
     if _is_conflict(original, code):
         return ConflictError(f"{what}: another writer stored the same key")
     if _is_transient(error, original, code):
-        is_lost = not code and not isinstance(original, sqlite3.Error)
+        is_lost = _number(code) in _LOST_NUMBERS or (not code and not isinstance(original, sqlite3.Error))
         return DatabaseUnavailableError(
             f"{what}: {'there is no connection to the database' if is_lost else 'the database does not take rows now'}"
         )

@@ -166,11 +166,14 @@ def database_url(url: str | URL) -> DatabaseUrl:
         ) from None
     backend, _, driver = parsed.drivername.partition("+")
     backend = _SPELLINGS.get(backend, backend)
+    if backend == "sqlite" and any((parsed.username, parsed.password, parsed.host, parsed.port)):
+        allowed = "three slashes before a relative path (sqlite:///llm.db), four where it is absolute"
+        raise SettingsError(f"no SQLite URL: {mask(str(url))}; allowed: {allowed}")
     parsed = parsed.set(drivername=f"{backend}+{driver}" if driver else backend)
     if backend == "sqlite" and parsed.database and not parsed.database.startswith((":memory:", "file:")):
         # Whole: the program may go to another directory, and means the same file.
         parsed = parsed.set(database=str(Path(parsed.database).expanduser().absolute()))
-    pool = {name: read(name, parsed.query[name]) for name, read in _POOL.items() if name in parsed.query}
+    pool = {name: read(name, parsed.query[name]) for name, read in POOL_SETTINGS.items() if name in parsed.query}
     return DatabaseUrl(parsed.difference_update_query(list(pool)), pool)
 
 
@@ -225,7 +228,7 @@ def _wrong(name: str, allowed: str) -> SettingsError:
     )
 
 
-_POOL: Mapping[str, Callable[[str, Any], Any]] = {
+POOL_SETTINGS: Mapping[str, Callable[[str, Any], Any]] = {
     "pool_size": _whole(1),
     "max_overflow": _whole(-1),
     "pool_timeout": _seconds,
