@@ -22,6 +22,7 @@ from otel_llm_sql.errors import SettingsError, StoreError
 from otel_llm_sql.exporter_metrics import measured
 from otel_llm_sql.intake.sdk import from_log, from_span
 from otel_llm_sql.intake.signal import Signal
+from otel_llm_sql.masking import mask
 from otel_llm_sql.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class _Door:
                 self._deliver(signals)
             except Exception as error:  # noqa: BLE001 - a door: telemetry never breaks the application
                 outcome.error = error
-                _complain(error)
+                _complain(error, self._settings.url if self._settings else "")
         return outcome.error is None
 
     def _deliver(self, signals: Callable[[], Iterable[Signal]]) -> None:
@@ -119,12 +120,12 @@ def _pipeline(settings: Settings) -> Pipeline:
     return shared(settings)
 
 
-def _complain(error: Exception) -> None:
+def _complain(error: Exception, database: str = "") -> None:
     if isinstance(error, SettingsError):
         # Nothing will change in the life of the process; two exporters with the same mistake say it once.
         _say("llm_sql exporter: nothing is stored", str(error), math.inf)
     elif isinstance(error, StoreError):
-        _say("llm_sql exporter: not stored yet, kept to be tried again", error)
+        _say(f"llm_sql exporter: not stored yet in {mask(database)}, kept to be tried again", error)
     else:
         _say("llm_sql exporter: not stored", error)
 

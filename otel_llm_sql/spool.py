@@ -16,9 +16,11 @@ from pathlib import Path
 
 import orjson
 
+from otel_llm_sql import notices
 from otel_llm_sql.records import Message, Operation
 
 _TIMES = 10
+_NOT_KEPT = "what the database did not take cannot be kept in files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Spool:
             self._directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._directory.mkdir(mode=0o700, exist_ok=True)
             if sum(path.stat().st_size for path in self._files()) + len(lines) > self._limit:
+                notices.warn(_NOT_KEPT, f"{self._directory} would hold more than {self._limit:,} bytes")
                 return False
             name = self._directory / f"{time.time_ns()}-{os.getpid()}.jsonl"
             partial = name.with_suffix(".part")
@@ -73,7 +76,8 @@ class Spool:
                 file.flush()
                 os.fsync(file.fileno())
             partial.rename(name)  # a reader never sees half a file
-        except OSError:
+        except OSError as error:
+            notices.warn(_NOT_KEPT, f"{error.filename or self._directory}: {error.strerror or type(error).__name__}")
             return False
         return True
 

@@ -287,8 +287,19 @@ def test_sdk_18_complaints_do_not_feed_the_log_exporter(
         logging.getLogger().removeHandler(handler)
         provider.shutdown()
     failed, ended = said(caplog)
-    assert "not stored yet" in failed
+    assert f"not stored yet in sqlite:///{tmp_path}/file/llm.db, kept" in failed
     assert "kept in files for the next program: 5 operations" in ended
+
+
+def test_what_cannot_be_kept_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A spool that cannot be made: the log names the path and the reason, beside what is lost."""
+    (tmp_path / "file").write_text("")
+    exporter = LlmSqlSpanExporter(url=f"sqlite:///{tmp_path}/file/llm.db", timeout=1, spool=f"{tmp_path}/file/spool")
+    assert exporter.export(chat_spans(2)) is FAILED
+    exporter.shutdown()
+    _, why, lost = said(caplog)
+    assert f"cannot be kept in files: {tmp_path}/file" in why
+    assert "lost: 2 operations" in lost
 
 
 def test_a_notice_counts_what_it_did_not_say(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
