@@ -84,7 +84,7 @@ def call(
     """
     if not isinstance(completion_args, Mapping):
         raise TypeError(f"completion_args must be a mapping, not {type(completion_args).__name__}")
-    operation = _OPERATIONS.get(text("operation_type", operation_type), operation_type)
+    operation = _OPERATIONS.get(_named("operation_type", operation_type), operation_type)
     if operation == "chat" and "prompt" in completion_args and "messages" not in completion_args:
         operation = "text_completion"
     attributes = {
@@ -93,7 +93,7 @@ def call(
         **of_response(response),
         **_told(told),
         "gen_ai.operation.name": operation,
-        "gen_ai.provider.name": text("provider", provider),
+        "gen_ai.provider.name": _named("provider", provider),
     }
     model = attributes.get("gen_ai.request.model", "")
     error = told.get("error_message")
@@ -101,6 +101,12 @@ def call(
     # Whole milliseconds first: a float that large is infinite in nanoseconds.
     latency_ns = int(latency) * 1_000_000 + int(latency % 1 * 1_000_000)
     return Call(f"{operation} {model}".strip(), attributes, latency_ns, error)
+
+
+def _named(name: str, value: object) -> str:
+    if value is None:
+        raise TypeError(f"{name} must be text (str), not None")
+    return text(name, value)
 
 
 def _told(told: Mapping[str, Any]) -> Attributes:

@@ -276,7 +276,7 @@ def test_arecord_completion_leaves_the_event_loop_alone(collector: LlmOperationC
     ("wrong", "error", "words"),
     [
         ({"completion_args": "gpt-4"}, TypeError, "completion_args must be a mapping"),
-        ({"provider": None}, TypeError, "provider must be text"),
+        ({"provider": None}, TypeError, r"provider must be text \(str\), not None"),
         ({"operation_type": ""}, ValueError, "operation_type is empty"),
         ({"input_tokens": -1}, ValueError, "input_tokens must be a whole number"),
         ({"output_tokens": "5"}, ValueError, "output_tokens must be a whole number"),
