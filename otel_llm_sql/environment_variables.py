@@ -21,7 +21,8 @@ def warn_of_unknown(prefix: str, known: Collection[str]) -> None:
         known: all of them.
     """
     for name in sorted(name for name in os.environ if name.startswith(prefix) and name not in known):
-        if name not in _told:
+        # Kubernetes tells of a service that is called as we are in variables that begin as ours do.
+        if name not in _told and not name.removeprefix(prefix).startswith(("SERVICE_", "PORT")):
             _told.add(name)
             _logger.warning("unknown environment variable %s is ignored; known are: %s", name, ", ".join(known))
 

@@ -295,6 +295,7 @@ def test_parameters_are_bound(filled: str, kind: str) -> None:
         ("SELECT :a", {"b": 1}, r"missing \['a'\]"),
         ("SELECT ?, ?", [1], "2 places"),
         ("SELECT ?", "x", "not text"),
+        ("SELECT 1 WHERE 1 IN (:a)", {"a": [1, 2]}, "one place for each value"),
         ("SELECT 'x", None, "close it"),
         ("", None, "no SQL"),
         ("SELECT nonsense FROM llm_operations", None, "nonsense"),

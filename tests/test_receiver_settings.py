@@ -27,8 +27,11 @@ def test_an_unknown_variable_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: 
     """Who writes TOKEN for TOKENS believes that a door is locked; the value is not shown."""
     monkeypatch.setattr(environment_variables, "_told", set())
     monkeypatch.setenv(f"{PREFIX}TOKEN", SECRET)
+    monkeypatch.setenv(f"{PREFIX}SERVICE_HOST", "10.0.0.1")  # Kubernetes: a service of that name
+    monkeypatch.setenv(f"{PREFIX}PORT_4318_TCP", "tcp://10.0.0.1:4318")
     load_receiver()
-    assert f"unknown environment variable {PREFIX}TOKEN is ignored; known are: {PREFIX}HTTP" in caplog.text
+    (said,) = caplog.messages
+    assert f"unknown environment variable {PREFIX}TOKEN is ignored; known are: {PREFIX}HTTP" in said
     assert SECRET not in caplog.text
 
 

@@ -72,6 +72,8 @@ def plain(value: Any, *, native: bool, aware: bool) -> Any:
         return _moment(value, native=native, aware=aware)
     if native:
         return value
+    if isinstance(value, list | tuple | set | frozenset):
+        raise QueryError("a parameter is a list, and this database takes none: one place for each value, IN (?, ?)")
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     return float(value) if isinstance(value, decimal.Decimal) else value
