@@ -55,6 +55,20 @@ KILL = {
 }
 
 
+def test_a_file_that_is_no_database(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file of something else under the name: it is said, left alone, and what came is stored when it is away."""
+    file = tmp_path / "llm.db"
+    file.write_text("something else")
+    exporter = LlmSqlSpanExporter(url=f"sqlite:///{file}", timeout=1)
+    assert exporter.export(chat_spans(2)) is FAILED
+    assert "the file is no SQLite database, or it is damaged" in caplog.text
+    assert file.read_text() == "something else"
+    file.unlink()
+    assert exporter.force_flush()
+    exporter.shutdown()
+    assert len(stored(f"sqlite:///{file}")["llm_operations"]) == 2
+
+
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
 def test_f08_a_killed_connection(kind: str, new_database: Callable[[str], str]) -> None:
     """The server ends the pooled connection between two exports: the second one is stored as well."""

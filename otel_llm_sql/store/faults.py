@@ -45,6 +45,9 @@ _TRANSIENT_SQLITE = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "S
 _TRANSIENT_SQLITE |= {"SQLITE_CANTOPEN", "SQLITE_PROTOCOL", "SQLITE_INTERRUPT", "SQLITE_NOMEM"}
 
 
+_NO_DATABASE_SQLITE = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
+
+
 class ConflictError(DatabaseUnavailableError):
     """Another writer put in the same key: to be resolved anew."""
 
@@ -69,10 +72,7 @@ def translated(error: Exception) -> StoreError:
     if _is_conflict(original, code):
         return ConflictError(f"{what}: another writer stored the same key")
     if _is_transient(error, original, code):
-        is_lost = _number(code) in _LOST_NUMBERS or (not code and not isinstance(original, sqlite3.Error))
-        return DatabaseUnavailableError(
-            f"{what}: {'there is no connection to the database' if is_lost else 'the database does not take rows now'}"
-        )
+        return DatabaseUnavailableError(f"{what}: {_state(original, code)}")
     return RejectedRowsError(f"{what}: the database refuses these rows")
 
 
@@ -81,6 +81,15 @@ def named(error: Exception) -> str:
     original = getattr(error, "orig", None) or error
     code = _code(original)
     return f"{type(original).__name__}{f' {code}' if code else ''}"
+
+
+def _state(original: BaseException, code: str) -> str:
+    """What is the matter with a database that takes nothing now."""
+    if code.startswith(_NO_DATABASE_SQLITE):
+        return "the file is no SQLite database, or it is damaged"
+    if _number(code) in _LOST_NUMBERS or not (code or isinstance(original, sqlite3.Error)):
+        return "there is no connection to the database"
+    return "the database does not take rows now"
 
 
 def _code(original: BaseException) -> str:
@@ -118,7 +127,7 @@ def _is_conflict(original: BaseException, code: str) -> bool:
 
 def _is_transient(error: Exception, original: BaseException, code: str) -> bool:
     if isinstance(original, sqlite3.Error):
-        return any(code.startswith(name) for name in _TRANSIENT_SQLITE)
+        return code.startswith((*_TRANSIENT_SQLITE, *_NO_DATABASE_SQLITE))
     if code:
         return _number(code) in _TRANSIENT_NUMBERS or (not _number(code) and code.startswith(_TRANSIENT_STATES))
     # No code at all: the connection broke before the server could say anything.
