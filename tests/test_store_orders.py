@@ -12,7 +12,7 @@ import telemetry
 from telemetry import said, span, surroundings
 from test_store import Rows, rows_of, soon
 
-from otel_llm_sql.records import REPAIRED, Operation
+from otel_llm_sql.records import ANSWER, REPAIRED, Operation
 from otel_llm_sql.schema.tables import metadata
 from otel_llm_sql.settings import Settings
 from otel_llm_sql.store.engines import create_engine
@@ -131,6 +131,37 @@ TOOLS: dict[str, list[Operation]] = {
 def test_a_message_takes_the_name_of_its_tool_along(url: str, last: str) -> None:
     """Who moves to a session where others said the same before brings the name that only it told."""
     assert [row["tool_name"] for row in in_all_orders(url, TOOLS[last])["llm_messages"]] == ["lookup"]
+
+
+STEP: dict[str, object] = {"operation_type": "chain", "provider": None, "model": None, "request_model": None}
+ANSWERED: dict[str, object] = {"extras": {ANSWER: {"model": "gpt-4o-mini-2024-07-18", "output_tokens": 5}}, **STEP}
+TOLD_TWICE = [
+    span(1, 2, at=1, ms=10, parent=1, response_id="r", scope_name="client"),
+    span(2, 2, ms=50, parent=1, response_id="r"),
+    span(2, 1, ms=100, **ANSWERED),
+]
+
+NEWS: dict[str, list[Operation]] = {
+    "its session": [surroundings(1, 9, session_key="s")],
+    "a call beside it": [
+        span(1, 1, ms=200, extras={ANSWER: {}}, **STEP),
+        span(1, 3, at=60, ms=50, parent=1, response_id="other"),
+        span(3, 1, at=61, ms=10, response_id="other", scope_name="client"),
+    ],
+}
+
+
+@pytest.mark.parametrize("news", NEWS)
+def test_a_step_completes_a_call_that_is_told_in_another_trace(url: str, news: str) -> None:
+    """Whatever is heard of a call afterwards, it keeps what the step around one of its spans knows of its answer."""
+    signals = [*TOLD_TWICE, *NEWS[news]]
+    writer = Writer(Settings(url=url))
+    whole = written(writer, [signals])
+    for first in range(len(signals)):
+        assert written(writer, [[signal] for signal in signals[first:] + signals[:first]]) == whole
+    writer.close()
+    told = [(row["model"], row["output_tokens"]) for row in whole["llm_operations"] if row["response_id"] == "r"]
+    assert told == [("gpt-4o-mini-2024-07-18", 5)]
 
 
 @pytest.fixture

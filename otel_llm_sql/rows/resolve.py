@@ -100,12 +100,12 @@ class Resolution:
         self._read_traces({key.trace_id for key in self.new})
         near = self._near() if self.kept else set()
         self._read_operations(self._operations_of(near) | self._twins() | elsewhere(self.new, self.known))
-        if self.kept:
-            self._read_steps()
+        self._read_steps()
         self._combine()
         if self.kept and (moved := self._moved_traces()):
             ids = self._operations_of(key for key in self.kept if key.trace_id in moved)
             self._read_operations(ids - self.old.keys())
+            self._read_steps()
             self._combine()
 
     def _operations_of(self, keys: Iterable[SpanKey]) -> set[str]:
@@ -163,11 +163,19 @@ class Resolution:
 
     def _read_steps(self) -> None:
         """The steps around the calls in sight, and the calls beside them: see `answers`."""
-        around = self.kept.keys() & steps_around({**self.stored, **self.new}) - self.stored.keys()
-        self._read_operations(self._operations_of(around) - self.old.keys())
-        steps = answering({**self.stored, **self.new})
-        inside = {key for key, row in self.kept.items() if (key.trace_id, row["parent_span_id"]) in steps}
-        self._read_operations(self._operations_of(inside - self.stored.keys()) - self.old.keys())
+        asked: set[str] = set()
+        # Mostly once or twice: a call beside another one may be told in a further trace, too, inside of a step there.
+        while self.kept and (unread := self._of_steps() - asked):
+            asked |= unread
+            self._read_operations(unread)
+
+    def _of_steps(self) -> set[str]:
+        """Operations that are not in sight yet: steps around calls, and calls in steps that know of an answer."""
+        evidences = {**self.stored, **self.new}
+        around, steps = steps_around(evidences), answering(evidences)
+        unread = self.kept.keys() - self.stored.keys()
+        near = (key for key in unread if key in around or (key.trace_id, self.kept[key]["parent_span_id"]) in steps)
+        return self._operations_of(near) - self.old.keys()
 
     def _combine(self) -> None:
         """Put old and new evidence together; what says nothing new is dropped."""
