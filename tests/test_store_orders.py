@@ -133,6 +133,77 @@ def test_a_message_takes_the_name_of_its_tool_along(url: str, last: str) -> None
     assert [row["tool_name"] for row in in_all_orders(url, TOOLS[last])["llm_messages"]] == ["lookup"]
 
 
+OTHERWISE = said("tool", "42", tool_call_id="c", tool_name="search")
+
+NAMES: dict[str, tuple[list[Operation], list[str | None]]] = {
+    "with who leaves the session again": (
+        [
+            span(1, 1, operation_type="execute_tool", messages=[NAMED]),
+            span(1, 2, session_key="s", messages=[OTHERWISE]),
+            span(1, 3, session_key="t"),
+        ],
+        ["lookup", "search"],
+    ),
+    "with who leaves a session where nobody else knows it": (
+        [
+            span(1, 1, messages=[NAMED]),
+            span(1, 2, session_key="s", messages=[PLAIN]),
+            span(1, 3, session_key="t"),
+        ],
+        ["lookup", None],
+    ),
+    "with its operation alone": (
+        [
+            span(1, 2, parent=1, messages=[PLAIN]),
+            span(2, 1, session_key=TRACE, messages=[NAMED]),
+            surroundings(1, 1, session_key="s"),
+        ],
+        ["lookup", None],
+    ),
+    "with the record of a span that saw more": (
+        [
+            span(1, 1, ms=5, session_key="s", messages=[NAMED]),
+            span(1, 1, ms=9, session_key="s", messages=[PLAIN]),
+            span(2, 1, session_key="s", messages=[PLAIN]),
+        ],
+        [None],
+    ),
+    "with the span that names it alone": (
+        [
+            span(1, 1, session_key="s", messages=[PLAIN]),
+            span(1, 1, session_key="s", messages=[NAMED]),
+            span(2, 1, session_key="s", messages=[OTHERWISE]),
+        ],
+        ["lookup"],
+    ),
+    "with an event": (
+        [
+            telemetry.event(1, 1, PLAIN),
+            telemetry.event(1, 1, NAMED),
+            span(1, 1, session_key="s"),
+            span(2, 1, session_key="s", messages=[OTHERWISE]),
+        ],
+        ["lookup"],
+    ),
+    "with what is not shown, until it is": (
+        [
+            span(1, 1, ms=100, scope_name="outer", messages=[NAMED]),
+            span(1, 2, at=1, ms=5, parent=1, messages=[said("user", "42?")]),
+            span(1, 3, at=10, ms=5, parent=1),
+        ],
+        ["lookup", None],
+    ),
+}
+
+
+@pytest.mark.parametrize("goes", NAMES)
+def test_the_name_of_a_tool_goes(url: str, goes: str) -> None:
+    """A message has the smallest name that those tell for it who carry it at last, whoever did in between."""
+    signals, names = NAMES[goes]
+    rows = in_all_orders(url, signals)["llm_messages"]
+    assert sorted((row["tool_name"] for row in rows), key=repr) == sorted(names, key=repr)
+
+
 STEP: dict[str, object] = {"operation_type": "chain", "provider": None, "model": None, "request_model": None}
 ANSWERED: dict[str, object] = {"extras": {ANSWER: {"model": "gpt-4o-mini-2024-07-18", "output_tokens": 5}}, **STEP}
 TOLD_TWICE = [

@@ -6,20 +6,20 @@ order, batching and repetition of the deliveries leave no trace.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
-from otel_llm_sql.records import AGENT_ID, AGGREGATES, DEFINITIONS, METADATA, JsonValue, Message, Operation
+from otel_llm_sql.records import AGENT_ID, AGGREGATES, DEFINITIONS, METADATA, JsonValue, Operation
 from otel_llm_sql.rows.identity import (
     definitions_digest,
     digest_of_text,
     digest_text,
     key_within,
-    message_digest,
     message_digests,
 )
+from otel_llm_sql.rows.naming import Names, add_names, kept_names, names_from_kept
 from otel_llm_sql.rows.texts import Texts
 
 
@@ -84,8 +84,7 @@ class Fact:
         digests: its messages, inputs first.
         inputs: how many of them are inputs.
         order: for an event, its time in nanoseconds and the rank of its role: the order of the conversation.
-        names: names of tools, by digest of the message that calls one or answers. Not everybody who tells a message
-            knows the tool's name, so it is no part of what a message says; it stands with the message, not here.
+        names: names of tools that it tells, by digest of the message: see `naming`.
     """
 
     values: Values
@@ -98,7 +97,7 @@ class Fact:
     session_key: str | None = None
     workspace: str | None = None
     order: tuple[int, int] = (0, 0)
-    names: dict[str, str] | None = field(default=None, compare=False)
+    names: Names | None = None
 
     @property
     def is_call(self) -> bool:
@@ -149,7 +148,7 @@ class Evidence:
 
 def fact_of(operation: Operation, texts: Texts) -> Fact:
     """The fact of an operation; its messages and tool definitions go to `texts`."""
-    digests, names = _learned(operation.messages, texts)
+    digests, names = texts.learn(operation.messages)
     extras = operation.extras
     if operation.agent_id:
         extras[AGENT_ID] = operation.agent_id
@@ -176,30 +175,6 @@ def fact_of(operation: Operation, texts: Texts) -> Fact:
     return fact
 
 
-def _learned(messages: Iterable[Message], texts: Texts) -> tuple[list[str], dict[str, str] | None]:
-    """The digests of messages, and the names of tools by digest; what they say goes to `texts`."""
-    digests = []
-    names: dict[str, str] | None = None
-    known = texts.messages
-    for message in messages:
-        digest = message.digest
-        if digest is None:
-            digest = message.digest = message_digest(message)
-        digests.append(digest)
-        if digest not in known:
-            known[digest] = message
-        if message.tool_name:
-            names = {} if names is None else names
-            add_name(names, digest, message.tool_name)
-    return digests, names
-
-
-def add_name(names: dict[str, str], key: str, name: str | None) -> None:
-    """Note the name of a tool; of several that are told for one, any fixed choice will do."""
-    if name:
-        names[key] = min(name, names.get(key, name))
-
-
 def evidence_of(operation: Operation, texts: Texts) -> Evidence:
     """What one signal says about its span."""
     if operation.source == "context":
@@ -214,15 +189,20 @@ def _order(operation: Operation) -> tuple[int, int]:
 
 def evidence_json(evidence: Evidence) -> dict[str, JsonValue]:
     """Evidence as it is kept in `llm_spans.facts`."""
-    kept: dict[str, JsonValue] = {"events": [fact_json(event) for event in evidence.events]}
+    kept: dict[str, JsonValue] = {"events": [fact_json(event) | names_json(event) for event in evidence.events]}
     for name, fact in (("span", evidence.span), ("context", evidence.context)):
         if fact:
-            kept[name] = fact_json(fact)
+            kept[name] = fact_json(fact) | names_json(fact)
     return kept
 
 
-def fact_json(fact: Fact) -> JsonValue:
-    """A fact as strict JSON."""
+def names_json(fact: Fact) -> dict[str, JsonValue]:
+    """The names of tools that a fact tells: all that is kept of one that says no more than its operation's row."""
+    return {"names": kept_names(fact.names, fact.digests)} if fact.names else {}
+
+
+def fact_json(fact: Fact) -> dict[str, JsonValue]:
+    """A fact as strict JSON, without the names of tools: who tells them or not says the same."""
     return {
         "values": {k: v for k, v in zip(VALUES, fact.values, strict=True) if v is not None},
         "extras": fact.extras,
@@ -234,8 +214,28 @@ def fact_json(fact: Fact) -> JsonValue:
     }
 
 
-def evidence_from_json(kept: Mapping[str, Any], span_row: Mapping[str, Any]) -> Evidence:
-    """Evidence as it was kept."""
+def evidence_from_row(span_row: Mapping[str, Any], operation: Mapping[str, Any]) -> Evidence:
+    """Evidence as it was kept in the row of a span, or in that of the operation that it alone tells about."""
+    kept = span_row["facts"] or {}
+    return _evidence_from_json(kept, span_row) if "events" in kept else Evidence(_fact_from_row(operation, span_row))
+
+
+def names_in(kept: Mapping[str, Any], digests: Sequence[str]) -> Names:
+    """The names of tools in what is kept of a span, where its operation has these messages."""
+    if "events" in kept:
+        return names_told(_evidence_from_json(kept, {}).said())
+    return names_from_kept(kept.get("names"), digests) or {}
+
+
+def names_told(said: Iterable[Fact]) -> Names:
+    """The names of tools that facts tell."""
+    names: Names = {}
+    for fact in said:
+        add_names(names, fact.names)
+    return names
+
+
+def _evidence_from_json(kept: Mapping[str, Any], span_row: Mapping[str, Any]) -> Evidence:
     span, context = kept.get("span"), kept.get("context")
     return Evidence(
         span=_fact_from_json(span, span_row) if span else None,
@@ -245,10 +245,11 @@ def evidence_from_json(kept: Mapping[str, Any], span_row: Mapping[str, Any]) -> 
 
 
 def _fact_from_json(kept: Mapping[str, Any], span_row: Mapping[str, Any]) -> Fact:
+    digests = [digest_of_text(text) for text in kept["messages"]]
     return Fact(
         values=Values(**(dict.fromkeys(VALUES) | kept["values"])),
         extras=kept["extras"],
-        digests=[digest_of_text(text) for text in kept["messages"]],
+        digests=digests,
         inputs=kept["inputs"],
         parent_span_id=span_row.get("parent_span_id"),
         span_name=span_row.get("span_name"),
@@ -256,11 +257,13 @@ def _fact_from_json(kept: Mapping[str, Any], span_row: Mapping[str, Any]) -> Fac
         session_key=kept["session_key"],
         workspace=kept["workspace"],
         order=(kept["order"][0], kept["order"][1]),
+        names=names_from_kept(kept.get("names"), digests),
     )
 
 
-def fact_from_row(operation: Mapping[str, Any], span_row: Mapping[str, Any]) -> Fact:
+def _fact_from_row(operation: Mapping[str, Any], span_row: Mapping[str, Any]) -> Fact:
     """The fact of a span that is the only source of an operation, read back from that operation's row."""
+    digests = message_digests(operation["message_ids"] or ())
     extras = dict(operation["extras"] or {})
     if DEFINITIONS in extras:
         extras[DEFINITIONS] = digest_text(key_within(extras[DEFINITIONS]))
@@ -268,13 +271,14 @@ def fact_from_row(operation: Mapping[str, Any], span_row: Mapping[str, Any]) -> 
         # The operation's user may be inherited.
         values=Values._make(_stored_values(operation))._replace(user_id=span_row["user_id"]),
         extras=extras,
-        digests=message_digests(operation["message_ids"] or ()),
+        digests=digests,
         inputs=operation["input_messages"],
         parent_span_id=span_row["parent_span_id"],
         span_name=span_row["span_name"],
         scope_name=span_row["scope_name"],
         session_key=span_row["session_key"],
         workspace=span_row["workspace"],
+        names=names_from_kept((span_row["facts"] or {}).get("names"), digests),
     )
 
 

@@ -69,8 +69,8 @@ class Known(Protocol):
     def messages(self, message_ids: Collection[str]) -> list[Row]:
         """Whole rows of `llm_messages`."""
 
-    def tool_names(self, message_ids: Collection[str]) -> dict[str, str]:
-        """Message id -> the name of the tool, of those messages that have one."""
+    def kept(self, operation_ids: Collection[str]) -> list[tuple[str, Mapping[str, Any]]]:
+        """Operation id and `facts` of the `llm_spans` that tell about these operations and have any."""
 
     def carriers(self, session_ids: Collection[str]) -> list[Carrier]:
         """All operations of these sessions."""

@@ -6,27 +6,45 @@ All functions are pure, and none depends on the order in which evidence arrived.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 import orjson
 
 from otel_llm_sql.records import AGGREGATES, ONLY_OF_CALLS, REPAIRED, JsonValue
-from otel_llm_sql.rows.facts import VALUES, Evidence, Fact, Values, add_name, fact_json
+from otel_llm_sql.rows.facts import VALUES, Evidence, Fact, Values, fact_json, names_told
 
 _IDENTITY = frozenset({"timestamp", "latency_ms", "status", "operation_type", "cost", "cost_source"})
 _ONLY_OF_ERRORS = ("error_type", "error_message")
 
+_Weight: TypeAlias = tuple[tuple[int, int], int, bytes]
+
 
 def combined(one: Evidence, other: Evidence) -> Evidence:
     """What two deliveries say about one span."""
-    # A span that was open across a fork is exported by parent and child: the longer one saw more.
-    span = max(filter(None, (one.span, other.span)), key=_weight, default=None)
-    context = max(filter(None, (one.context, other.context)), key=_weight, default=None)
-    events = {_weight(event): event for event in (*one.events, *other.events)}
+    events: dict[_Weight, Fact] = {}
+    for event in (*one.events, *other.events):
+        weight = _weight(event)
+        events[weight] = _with_names(events[weight], event) if weight in events else event
+    span, context = _heavier(one.span, other.span), _heavier(one.context, other.context)
     return Evidence(span, tuple(events[w] for w in sorted(events)), context)
 
 
-def _weight(fact: Fact) -> tuple[tuple[int, int], int, bytes]:
+def _heavier(one: Fact | None, other: Fact | None) -> Fact | None:
+    """A span that was open across a fork is exported by parent and child: the longer one saw more."""
+    if one is None or other is None:
+        return one or other
+    mine, theirs = _weight(one), _weight(other)
+    return _with_names(one, other) if mine == theirs else max((mine, one), (theirs, other), key=itemgetter(0))[1]
+
+
+def _with_names(one: Fact, other: Fact) -> Fact:
+    """One of two facts that say the same, with the names of tools that either tells."""
+    return one if one.names == other.names else replace(one, names=names_told((one, other)))
+
+
+def _weight(fact: Fact) -> _Weight:
     text = orjson.dumps(fact_json(fact), option=orjson.OPT_SORT_KEYS)
     return (fact.order, fact.values.latency_ms or 0, text)
 
@@ -62,16 +80,8 @@ def merged(members: Sequence[Evidence]) -> Fact:
         parent_span_id=first.around.parent_span_id,
         session_key=session_key,
         workspace=workspace,
-        names=_names(said),
+        names=names_told(said) or None,
     )
-
-
-def _names(said: Iterable[Fact]) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for fact in said:
-        for digest, name in (fact.names or {}).items():
-            add_name(names, digest, name)
-    return names
 
 
 def naming_fact(said: Iterable[Fact]) -> Fact | None:

@@ -19,10 +19,10 @@ from otel_llm_sql.rows.facts import (
     Fact,
     SpanKey,
     context_from_row,
-    evidence_from_json,
+    evidence_from_row,
     evidence_json,
     evidence_of,
-    fact_from_row,
+    names_json,
 )
 from otel_llm_sql.rows.identity import definitions_digest_of, operation_id, trace_session_id
 from otel_llm_sql.rows.known import Known, Row
@@ -155,11 +155,8 @@ class Resolution:
         for row in spans:
             key = SpanKey(row["trace_id"], row["span_id"])
             self.kept[key] = row
-            if row["facts"]:
-                self.stored[key] = evidence_from_json(row["facts"], row)
-                self.texts.unpack(row["facts"])
-            else:
-                self.stored[key] = Evidence(fact_from_row(self.old[row["operation_id"]], row))
+            self.stored[key] = evidence_from_row(row, self.old[row["operation_id"]])
+            self.texts.unpack(row["facts"] or {})
 
     def _read_steps(self) -> None:
         """The steps around the calls in sight, and the calls beside them: see `answers`."""
@@ -254,6 +251,8 @@ class Resolution:
                 facts = None
                 if len(final.members) > 1 or not evidence.is_plain or final.is_completed:
                     facts = orjson.dumps(evidence_json(evidence) | self._not_shown(final, evidence)).decode()
+                elif final.said.names:
+                    facts = orjson.dumps(names_json(final.said)).decode()
                 self._write_span(key, span_row(key, final.operation_id, evidence, facts))
         for key in self.new:
             if (evidence := self.evidences[key]).context and not evidence.is_operation:

@@ -6,7 +6,7 @@ tools around them (an agent's span starts first and repeats what its calls said:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -14,13 +14,12 @@ import orjson
 
 from otel_llm_sql.records import DEFINITIONS
 from otel_llm_sql.rows.batch import COLUMNS, RowBatch
-from otel_llm_sql.rows.facts import add_name
+from otel_llm_sql.rows.facts import names_in, names_told
 from otel_llm_sql.rows.forms import (
     Claim,
     claimant_of,
     claimant_of_carrier,
     is_stored,
-    message_ids,
     message_row,
     moved_row,
     operation_row,
@@ -29,6 +28,7 @@ from otel_llm_sql.rows.forms import (
 from otel_llm_sql.rows.hearing import Hearing
 from otel_llm_sql.rows.identity import definitions_digest_of, message_digests, session_prefix
 from otel_llm_sql.rows.known import Carrier, Owner, Row
+from otel_llm_sql.rows.naming import Names, add_name, add_names
 from otel_llm_sql.rows.notes import note
 from otel_llm_sql.rows.resolve import Final, Resolution
 
@@ -42,6 +42,9 @@ class Settlement:
         touched: sessions that gain, lose or change an operation.
         claims: the best claim of the changed operations on each message, by message id.
         names: names of tools that the changed operations tell, by message id.
+        told: names of tools, by digest, that operations told, by operation id.
+        renaming: operations whose rows stay, but not the names of tools that they tell.
+        unnamed: messages of which an operation no longer tells the name: id -> session and name.
         withdrawn: messages that an operation no longer carries, or carries later than it did: id -> session.
         carriers: all operations of the sessions in which somebody else may have to step in.
     """
@@ -53,7 +56,10 @@ class Settlement:
     touched: set[str] = field(default_factory=set)
     sessions: dict[str, Row] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
+    names: Names = field(default_factory=dict)
+    told: dict[str, Names] = field(default_factory=dict)
+    renaming: set[str] = field(default_factory=set)
+    unnamed: dict[str, tuple[str, str]] = field(default_factory=dict)
     withdrawn: dict[str, str] = field(default_factory=dict)
     definitions: dict[str, tuple[str, str]] = field(default_factory=dict)
     lost_definitions: dict[str, str] = field(default_factory=dict)
@@ -62,16 +68,13 @@ class Settlement:
     def write_operations(self) -> None:
         """Rows of `llm_operations` that are new or different; and what they say of messages and sessions."""
         changed = set()
+        self._recall_names()
         # In the order in which they own messages: the first claim on a message is the best.
         for final in sorted(self.resolution.finals.values(), key=_precedence):
             row, ids = operation_row(final)
             before = self.resolution.old.get(final.operation_id)
             if before is not None and is_stored(row, before):
-                if self._is_told_again(final):
-                    self.touched.add(final.session_id)
-                    self._claim(final, ids)
-                if self.hearing.is_retold(final):
-                    self.touched.add(final.session_id)
+                self._retell(final, ids)
                 continue
             self.batch.put("llm_operations", row, exists=before is not None)
             if self.resolution.notes:
@@ -85,6 +88,23 @@ class Settlement:
                 self.touched.add(before["session_id"])
                 self.hearing.forget(operation_id, before["session_id"])
                 self._withdraw(before)
+        self._withdraw_names()
+
+    def _recall_names(self) -> None:
+        """Who told which names of tools, as far as they are in sight."""
+        for key, evidence in self.resolution.stored.items():
+            operation_id = self.resolution.kept[key]["operation_id"]
+            if operation_id and (names := names_told(evidence.said())):
+                add_names(self.told.setdefault(operation_id, {}), names)
+
+    def _retell(self, final: Final, ids: list[str]) -> None:
+        """What an operation tells otherwise although its row stays: the names of tools, and of its session."""
+        if (final.said.names or {}) != self.told.get(final.operation_id, {}):
+            self.renaming.add(final.operation_id)
+            self.touched.add(final.session_id)
+            self._claim(final, ids)
+        if self.hearing.is_retold(final):
+            self.touched.add(final.session_id)
 
     def _keep_notes(self, final: Final) -> None:
         """What was cut of an operation, or of those whose spans it has now, stays cut."""
@@ -92,10 +112,6 @@ class Settlement:
         for key in final.members:
             if key in kept and (sizes := notes.get(kept[key]["operation_id"])):
                 note(self.batch.notes, final.operation_id, sizes)
-
-    def _is_told_again(self, final: Final) -> bool:
-        """Whether there is news of an operation that may concern its messages alone: the names of tools."""
-        return bool(final.said.names) and any(key in self.resolution.new for key in final.members)
 
     def _claim(self, final: Final, ids: list[str]) -> None:
         claimant = claimant_of(final)
@@ -119,6 +135,17 @@ class Settlement:
         if definitions_id and definitions_id not in self.definitions:
             self.lost_definitions[definitions_id] = before["session_id"]
 
+    def _withdraw_names(self) -> None:
+        """Which messages had names of tools from operations that tell others now, or no longer carry them."""
+        for operation_id in self.told.keys() & (self.unsettled.keys() | self.renaming):
+            before = self.resolution.old[operation_id]
+            ids = before["message_ids"] or ()
+            for message_id, digest in zip(ids, message_digests(ids), strict=True):
+                name, now = self.told[operation_id].get(digest), self.names.get(message_id)
+                if name and (now is None or now > name):
+                    home = (before["session_id"], name)
+                    self.unnamed[message_id] = min(home, self.unnamed.get(message_id, home))
+
     def search(self) -> None:
         """Read all operations of the sessions in which somebody else may have to step in."""
         known = self.resolution.known
@@ -126,10 +153,13 @@ class Settlement:
         self.hearing.hear(self.touched)
         speechless = self.hearing.recall(self.sessions)
         wanted = set(self.lost_definitions.values()) | speechless
-        if self.withdrawn:
-            orphans = {m for m, owner in known.owners(self.withdrawn).items() if owner.operation_id in self.unsettled}
+        if asked := self.withdrawn.keys() | self.unnamed.keys():
+            owners = known.owners(asked)
+            orphans = {m for m, owner in owners.items() if owner.operation_id in self.unsettled}
             self.withdrawn = {m: s for m, s in self.withdrawn.items() if m in orphans}
-            wanted.update(self.withdrawn.values())
+            named = {(m, owner.tool_name) for m, owner in owners.items()}
+            self.unnamed = {m: home for m, home in self.unnamed.items() if (m, home[1]) in named}
+            wanted.update(self.withdrawn.values(), (session_id for session_id, _ in self.unnamed.values()))
         if wanted:
             for carrier in known.carriers(wanted):
                 if carrier.operation_id not in self.unsettled:
@@ -142,7 +172,7 @@ class Settlement:
     def write_messages(self) -> None:
         """Rows of `llm_messages`: new ones, and those whose owner changes."""
         self._claim_for_others()
-        self._take_names_along()
+        self._name_by_others()
         new = self.claims
         if owners := self._owners():
             self._move(owners)
@@ -157,46 +187,48 @@ class Settlement:
         ]
         self.batch.deletes["llm_messages"] = [m for m in self.withdrawn if m not in self.claims]
 
-    def _take_names_along(self) -> None:
-        """The names of tools stand with messages: who gets other messages than it had brings along what it told."""
-        old, kept = self.resolution.old, self.resolution.kept
-        heirs: list[tuple[str, str]] = []
-        for final in self.resolution.finals.values() if old else ():
-            ids = message_ids(final)
-            for before in {kept[key]["operation_id"] for key in final.members if key in kept} & old.keys():
-                had = old[before]["message_ids"] or ()
-                if not set(ids).issubset(had):
-                    heirs += _equal(ids, final.said.digests, had)
-        if heirs:
-            names = self.resolution.known.tool_names({before for _, before in heirs})
-            for message_id, before in heirs:
-                add_name(self.names, message_id, names.get(before))
+    def _name_by_others(self) -> None:
+        """The names that others tell who still carry messages that somebody does not name any more."""
+        unnamed = {m for m in self.unnamed if m in self.claims or m not in self.withdrawn}
+        carriers = {
+            carrier.operation_id: carrier.message_ids
+            for carrier in chain.from_iterable(self.carriers.values())
+            if carrier.operation_id not in self.renaming and not unnamed.isdisjoint(carrier.message_ids)
+        }
+        for operation_id, kept in self.resolution.known.kept(carriers) if carriers else ():
+            ids = carriers[operation_id]
+            digests = message_digests(ids)
+            names = names_in(kept, digests)
+            for message_id, digest in zip(ids, digests, strict=True):
+                if message_id in unnamed:
+                    add_name(self.names, message_id, names.get(digest))
 
     def _owners(self) -> dict[str, Owner]:
-        """Who owns those claimed messages that are stored."""
+        """Who owns those claimed messages that are stored, and those that somebody does not name any more."""
         if not self.sessions:
             return {}
-        existing = [m for m, (owner, _) in self.claims.items() if owner.session_id in self.sessions]
+        existing = {m for m, (owner, _) in self.claims.items() if owner.session_id in self.sessions}
+        existing.update(m for m in self.unnamed if m not in self.withdrawn)
         return self.resolution.known.owners(existing) if existing else {}
 
     def _move(self, owners: Mapping[str, Owner]) -> None:
-        """Give messages to who claims them, where that one comes before the owner; and add names of tools."""
+        """Give messages to who claims them, where that one comes before the owner; and change names of tools."""
         updates = self.batch.updates["llm_messages"]
         for message_id, owner in owners.items():
-            claim = self.claims[message_id]
-            standing = precedence(owner.operation_type, owner.timestamp, owner.operation_id)
-            if owner.operation_id in self.unsettled or claim[0].precedence < standing:
-                updates.append(moved_row(message_id, claim))
-            name = self.names.get(message_id)
-            if name and (owner.tool_name is None or name < owner.tool_name):
+            if claim := self.claims.get(message_id):
+                standing = precedence(owner.operation_type, owner.timestamp, owner.operation_id)
+                if owner.operation_id in self.unsettled or claim[0].precedence < standing:
+                    updates.append(moved_row(message_id, claim))
+            told = (self.names.get(message_id), None if message_id in self.unnamed else owner.tool_name)
+            name = min(filter(None, told), default=None)
+            if name != owner.tool_name:
                 updates.append({"message_id": message_id, "tool_name": name})
 
     def _repeat(self, owners: Iterable[str]) -> None:
         """What the messages say that are stored already, as far as it was told again."""
         told = self.resolution.texts.messages
-        carried = (
-            (text, owner.digests[number]) for text in owners for owner, number in (self.claims[text],) if owner.digests
-        )
+        claims = ((text, self.claims[text]) for text in owners if text in self.claims)
+        carried = ((text, owner.digests[number]) for text, (owner, number) in claims if owner.digests)
         self.batch.repeated = {text: told[digest] for text, digest in carried if digest in told}
 
     def _claim_for_others(self) -> None:
@@ -258,14 +290,6 @@ class Settlement:
         row: Row = {"session_id": session_id} | self.hearing.profiles[session_id].columns()
         row["created_at"], row["last_seen_at"] = extent
         return row
-
-
-def _equal(ids: Sequence[str], digests: Sequence[str], had: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The ids of messages and of those before that say the same."""
-    told: dict[str, list[str]] = {}
-    for before, digest in zip(had, message_digests(had), strict=True):
-        told.setdefault(digest, []).append(before)
-    return ((text, before) for text, digest in zip(ids, digests, strict=True) for before in told.get(digest, ()))
 
 
 def _precedence(final: Final) -> tuple[bool, int, str]:

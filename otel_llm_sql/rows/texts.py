@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from otel_llm_sql.records import JsonValue, Message
-from otel_llm_sql.rows.identity import digest_of_text, digest_text, message_digests, session_prefix
+from otel_llm_sql.rows.identity import digest_of_text, digest_text, message_digest, message_digests, session_prefix
 from otel_llm_sql.rows.known import Known, Row
+from otel_llm_sql.rows.naming import Names, add_name
 
 _FIELDS = ("role", "content", "parts", "tool_call_id")
 
@@ -22,6 +23,23 @@ class Texts:
     def __init__(self) -> None:
         self.messages: dict[str, Message] = {}
         self.definitions: dict[str, JsonValue] = {}
+
+    def learn(self, messages: Iterable[Message]) -> tuple[list[str], Names | None]:
+        """Take what messages say; returns their digests, and the names of tools that they tell."""
+        digests = []
+        names: Names | None = None
+        known = self.messages
+        for message in messages:
+            digest = message.digest
+            if digest is None:
+                digest = message.digest = message_digest(message)
+            digests.append(digest)
+            if digest not in known:
+                known[digest] = message
+            if message.tool_name:
+                names = {} if names is None else names
+                add_name(names, digest, message.tool_name)
+        return digests, names
 
     def kept(self, messages: Iterable[str], definitions: Iterable[str]) -> dict[str, JsonValue]:
         """What is kept with evidence whose shape is not shown."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -59,7 +59,7 @@ class Questions:
         self.spans_of_operations = sa.select(t.spans).where(isin(t.spans.c.operation_id))
         self.sessions = sa.select(t.sessions).where(isin(t.sessions.c.session_id))
         self.messages = sa.select(t.messages).where(isin(m.message_id))
-        self.tool_names = sa.select(m.message_id, m.tool_name).where(isin(m.message_id), m.tool_name.is_not(None))
+        self.kept = sa.select(t.spans.c.operation_id, t.spans.c.facts).where(isin(t.spans.c.operation_id))
         self.definitions = sa.select(d.tool_definitions_id, d.definitions).where(isin(d.tool_definitions_id))
         # Not by the index on timestamps, of which PostgreSQL thinks that it finds few: it would read all that began
         # lately for each batch. What stands in a function is not looked for in an index.
@@ -209,9 +209,9 @@ class Reader:
         """Whole rows of `llm_messages`."""
         return [_row(row._mapping) for row in self._ask(self._questions.messages, message_ids)]
 
-    def tool_names(self, message_ids: Collection[str]) -> dict[str, str]:
-        """Message id -> the name of the tool, of those messages that have one."""
-        return {row[0]: row[1] for row in self._ask(self._questions.tool_names, message_ids)}
+    def kept(self, operation_ids: Collection[str]) -> list[tuple[str, Mapping[str, Any]]]:
+        """Operation id and `facts` of the `llm_spans` that tell about these operations and have any."""
+        return [(row[0], row[1]) for row in self._ask(self._questions.kept, operation_ids) if row[1]]
 
     def carriers(self, session_ids: Collection[str]) -> list[Carrier]:
         """All operations of these sessions."""
