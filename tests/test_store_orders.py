@@ -235,6 +235,17 @@ def test_a_step_completes_a_call_that_is_told_in_another_trace(url: str, news: s
     assert told == [("gpt-4o-mini-2024-07-18", 5)]
 
 
+def test_a_record_that_knows_no_response_id_unties_what_another_tied(url: str) -> None:
+    """Of a span that is told twice, what the lesser record says leaves no trace in which spans are one call."""
+    signals = [
+        span(1, 1, at=5, response_id="r"),
+        span(2, 1, ms=3000, response_id="r", scope_name="gateway", input_tokens=1),
+        span(1, 2, at=10, ms=5, parent=1, response_id="r", input_tokens=2),
+        span(1, 2, at=10, ms=9, parent=1),
+    ]
+    assert len(in_all_orders(url, signals)["llm_operations"]) == 1
+
+
 @pytest.fixture
 def small_statements(kind: str, url: str) -> Iterator[str]:
     """URL of an empty database whose statements hold a megabyte, where they have a limit at all."""

@@ -99,7 +99,8 @@ class Resolution:
         """Read what is known about the same traces and the same calls."""
         self._read_traces({key.trace_id for key in self.new})
         near = self._near() if self.kept else set()
-        self._read_operations(self._operations_of(near) | self._twins() | elsewhere(self.new, self.known))
+        self._read_operations(self._operations_of(near) | self._apart(self.new))
+        self._read_operations(self._apart(self._retold()) - self.old.keys())
         self._read_steps()
         self._combine()
         if self.kept and (moved := self._moved_traces()):
@@ -132,13 +133,20 @@ class Resolution:
             return evidence.around.parent_span_id
         return self.kept[key]["parent_span_id"] if key in self.kept else None
 
-    def _twins(self) -> set[str]:
-        facts = [fact for evidence in self.new.values() for fact in evidence.said() if fact.values.response_id]
-        if not facts:
-            return set()
-        since = min([fact.values.timestamp for fact in facts]) - CLOCK_SKEW
-        until = max([fact.end for fact in facts]) + CLOCK_SKEW
-        return self.known.calls({fact.values.response_id or "" for fact in facts}, since, until)
+    def _apart(self, evidences: Mapping[SpanKey, Evidence]) -> set[str]:
+        """Operations anywhere that may be the same calls, by response id or by the clock."""
+        found = elsewhere(evidences, self.known)
+        facts = [fact for evidence in evidences.values() for fact in evidence.said() if fact.values.response_id]
+        if facts:
+            since = min([fact.values.timestamp for fact in facts]) - CLOCK_SKEW
+            until = max([fact.end for fact in facts]) + CLOCK_SKEW
+            found |= self.known.calls({fact.values.response_id or "" for fact in facts}, since, until)
+        return found
+
+    def _retold(self) -> dict[SpanKey, Evidence]:
+        """What was known of spans that are told otherwise now: it may have kept others apart, or tied them."""
+        both = {key: (self.stored[key].span, self.new[key].span) for key in self.new.keys() & self.stored.keys()}
+        return {key: Evidence(old) for key, (old, new) in both.items() if old and new and old != new}
 
     def _read_operations(self, ids: set[str]) -> None:
         if not ids:
