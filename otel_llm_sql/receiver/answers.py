@@ -39,6 +39,14 @@ class RefusedError(LlmSqlError):
         self.reason: Reason = reason
         self.retry_after = retry_after
 
+    def anew(self) -> RefusedError:
+        """The same, to be raised by who has this one.
+
+        An error that was raised refers to all that it passed by. Where that refers to the error, too, only Python's
+        collector frees both, and it seldom looks.
+        """
+        return RefusedError(self.reason, str(self), self.retry_after)
+
 
 def too_slow() -> RefusedError:
     """The refusal of a request that does not go on arriving."""

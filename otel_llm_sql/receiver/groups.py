@@ -8,6 +8,7 @@ neighbours. What waits is bounded in bytes; what cannot be committed is refused,
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections import deque
@@ -27,6 +28,9 @@ from otel_llm_sql.receiver.storing import ReceivingPipeline, Share
 _GROUP = 4 * 1024 * 1024
 """Bytes of requests in one transaction: decoded, they take several times as much memory."""
 
+_DECODED = 6
+"""Times its size that a request takes while it is decoded."""
+
 Outcome = Answer | RefusedError
 
 
@@ -44,7 +48,7 @@ class Request:
     kind: Kind
     body: bytes
     encoding: Encoding
-    future: asyncio.Future[Answer]
+    future: asyncio.Future[Outcome]
     loop: asyncio.AbstractEventLoop
     give_up: float
     size: int
@@ -64,7 +68,7 @@ class Groups:
         self._pipeline, self._meters, self._settings = pipeline, meters, settings
         self._changed = threading.Condition()
         self._arrived: deque[Request] = deque()
-        self._used, self._together = 0, 1
+        self._used, self._in_hand, self._together = 0, 0, 1
         self._closed = self._stopped = False
         self._thread: threading.Thread | None = None
 
@@ -98,6 +102,11 @@ class Groups:
             return "the receiver is shutting down"
         return "too much waits for the database" if self._used >= self._settings.queue_bytes else ""
 
+    @property
+    def decoding(self) -> int:
+        """Bytes that the requests in hand take beyond what they are accounted for, where one of them is large."""
+        return _DECODED * self._in_hand if self._in_hand > _GROUP else 0
+
     def close(self, grace: float) -> None:
         """Refuse new requests, let those that were taken end within `grace` seconds, refuse the rest."""
         with self._changed:
@@ -124,16 +133,26 @@ class Groups:
             self._changed.notify_all()
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._stopped or self._arrived)
-                # As many as came together before may be on their way: who sends alone waits for nobody.
-                self._changed.wait_for(self._is_complete, self._settings.group_seconds)
-                if self._stopped:
-                    return
-                taken = self._take()
-                self._together = len(taken)
-            self._commit(self._read_all(taken))
+        while (taken := self._next()) is not None:
+            committed = self._commit(self._read_all(taken))
+            del taken  # nobody waits with it in hand
+            self._in_hand = 0
+            if not committed:
+                # SQLAlchemy's errors refer to themselves, and hold what was to be stored.
+                gc.collect(1)
+
+    def _next(self) -> list[Request] | None:
+        """Wait for requests, and a moment for others; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or self._arrived)
+            # As many as came together before may be on their way: who sends alone waits for nobody.
+            self._changed.wait_for(self._is_complete, self._settings.group_seconds)
+            if self._stopped:
+                return None
+            taken = self._take()
+            self._together = len(taken)
+            self._in_hand = sum(len(request.body) for request in taken)
+            return taken
 
     def _is_complete(self) -> bool:
         return self._stopped or len(self._arrived) >= self._together
@@ -144,7 +163,7 @@ class Groups:
         size = 0
         while self._arrived and size < _GROUP:
             group.append(self._arrived.popleft())
-            size += group[-1].size
+            size += len(group[-1].body)
         return group
 
     def _read_all(self, taken: Sequence[Request]) -> list[Request]:
@@ -169,23 +188,25 @@ class Groups:
         self._meters.answered(request.kind, share)
         return answer_of(request.kind, share)
 
-    def _commit(self, group: Sequence[Request]) -> None:
+    def _commit(self, group: Sequence[Request]) -> bool:
+        """Store what requests hold, and tell them; whether that went well."""
         wanted = [request for request in group if not request.future.done()]
         shares = [request.share for request in wanted if request.share is not None]
         if not shares:
             self._settle([(request, Answer()) for request in group])
-            return
+            return True
         started = time.monotonic()
         try:
             written = self._pipeline.commit(shares, max(request.give_up for request in wanted))
         except Exception as error:  # noqa: BLE001 - a door: whatever it was, the sender has what is not stored
             notices.warn("llm_sql receiver: not stored, senders were told to send again", error)
             self._refuse(f"not stored: {_reason(error)}", group)
-            return
+            return False
         self._meters.committed(written, time.monotonic() - started)
         for request, share in zip(wanted, shares, strict=True):
             self._meters.answered(request.kind, share)
         self._settle([(r, answer_of(r.kind, r.share) if r.share else Answer()) for r in group])
+        return True
 
     def _refuse(self, message: str, group: Sequence[Request] = ()) -> None:
         """Refuse a group, and all that waits: a database that did not take the one does not take the next."""
@@ -208,11 +229,7 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, StoreError) else "an error of the receiver's own"
 
 
-def _tell(told: Iterable[tuple[asyncio.Future[Answer], Outcome]]) -> None:
+def _tell(told: Iterable[tuple[asyncio.Future[Outcome], Outcome]]) -> None:
     for future, outcome in told:
-        if future.done():
-            continue
-        if isinstance(outcome, Answer):
-            future.set_result(outcome)
-        else:
-            future.set_exception(outcome)
+        if not future.done():
+            future.set_result(outcome)  # an exception would hold the request until Python's collector looks

@@ -5,15 +5,15 @@ It answers as the OTLP specification 1.11 says (docs/specification.md, "OTLP/gRP
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 
 from otel_llm_sql.errors import ReceiverError
-from otel_llm_sql.receiver.answers import Kind, RefusedError, too_slow
+from otel_llm_sql.receiver.answers import Kind, RefusedError
+from otel_llm_sql.receiver.grpc_reading import Reading
 from otel_llm_sql.receiver.messages import CODES, response, status
 from otel_llm_sql.receiver.requests import Reception
 from otel_llm_sql.receiver.settings import Address, ReceiverSettings
@@ -29,6 +29,11 @@ _STATUS_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grp
 _STREAMS = 100
 """Requests in flight on one connection; a client keeps what is more with itself."""
 
+_PIECE = 64 * 1024
+"""Bytes read from a connection at once."""
+_AHEAD = 16 * 1024
+"""Bytes of a message that come before we ask for it; then all of it may."""
+
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -43,6 +48,10 @@ def create_server(reception: Reception) -> grpc.aio.Server:
         ("grpc.max_receive_message_length", reception.settings.inflated_bytes),
         ("grpc.max_concurrent_streams", _STREAMS),
         ("grpc.so_reuseport", 1),  # worker processes share the port
+        # What is read before we ask for it is accounted for by nobody: by itself gRPC makes it megabytes a connection.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", _AHEAD),
+        ("grpc.experimental.tcp_max_read_chunk_size", _PIECE),
     ]
     server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers((_Door(reception),))
@@ -75,6 +84,7 @@ class _Door(grpc.GenericRpcHandler):
     def __init__(self, reception: Reception) -> None:
         self._reception = reception
         self._tokens = Tokens(reception.settings.tokens)
+        self._reading = Reading(reception.groups, reception.settings)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         kind = _METHODS.get(handler_call_details.method)
@@ -88,13 +98,13 @@ class _Door(grpc.GenericRpcHandler):
                 body = await self._admitted(context)
             except RefusedError as error:
                 self._reception.meters.refused(error.reason)
-                await _refuse(context, error)
+                return _refused(context, error)
             if body is None:
                 return b""
             try:
                 return response(kind, await self._reception.take(kind, body, "protobuf"))
             except RefusedError as error:
-                await _refuse(context, error)
+                return _refused(context, error)
 
         return export
 
@@ -104,15 +114,7 @@ class _Door(grpc.GenericRpcHandler):
         if not self._tokens.accept(_text(shown.get("authorization"))):
             message = "the request shows no token that is known: metadata authorization, Bearer ..."
             raise RefusedError("unauthenticated", message)
-        obstacle = self._reception.groups.obstacle()
-        if obstacle:
-            raise RefusedError("unavailable", obstacle, retry_after=1.0)
-        try:
-            # gRPC tells of no pieces: only the whole message has a limit.
-            async with asyncio.timeout(self._reception.settings.sending_seconds):
-                body = await context.read()
-        except TimeoutError:
-            raise too_slow() from None
+        body = await self._reading.message(context)
         if body is grpc.aio.EOF:
             if not context.cancelled():
                 self._reception.meters.refused("too_large")
@@ -124,7 +126,13 @@ def _text(value: str | bytes | None) -> str | None:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-async def _refuse(context: _Context, error: RefusedError) -> NoReturn:
-    details = (("grpc-status-details-bin", status(error).SerializeToString()),)
-    await context.abort(_STATUS_CODES[CODES[error.reason]], str(error), details)
-    raise AssertionError  # abort() has raised
+def _refused(context: _Context, error: RefusedError) -> bytes:
+    """Have the call end with an error.
+
+    Not with `abort`: what that raises holds the call, and the call what it raised, with the message, until Python's
+    collector looks: gigabytes where large messages are refused.
+    """
+    context.set_code(_STATUS_CODES[CODES[error.reason]])
+    context.set_details(str(error))
+    context.set_trailing_metadata((("grpc-status-details-bin", status(error).SerializeToString()),))
+    return b""

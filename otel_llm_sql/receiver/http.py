@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from otel_llm_sql.receiver.answers import KINDS, Encoding, Kind, RefusedError, too_slow
 from otel_llm_sql.receiver.http_answers import refusal, success
-from otel_llm_sql.receiver.limits import ENCODINGS, IDENTITY, inflate
+from otel_llm_sql.receiver.limits import ENCODINGS, IDENTITY, Grow, inflate
 from otel_llm_sql.receiver.metrics import CONTENT_TYPE
 from otel_llm_sql.receiver.requests import Reception
 from otel_llm_sql.receiver.settings import ReceiverSettings, load_receiver
@@ -32,6 +32,9 @@ _ENCODINGS: dict[str, Encoding] = {"application/x-protobuf": "protobuf", "applic
 
 _INLINE = 64 * 1024
 """Compressed bytes that are inflated at once: a thread would take longer."""
+
+_AT_ONCE = 2
+"""Larger bodies that are inflated at the same time: each thread keeps memory of its own, also when it is done."""
 
 
 def create_app(
@@ -94,6 +97,7 @@ class _Door:
     def __init__(self, reception: Reception) -> None:
         self._reception = reception
         self._tokens = Tokens(reception.settings.tokens)
+        self._inflating = asyncio.Semaphore(_AT_ONCE)
 
     async def ready(self, _: Request) -> Response:
         obstacle = await self._reception.obstacle()
@@ -133,9 +137,23 @@ class _Door:
             limit = self._reception.settings.largest_inflated
             if len(body) <= _INLINE:
                 return inflate(body, coding, limit, held.grow)
-            return await run_in_threadpool(inflate, body, coding, limit, held.grow)
+            async with self._inflating:
+                return await _inflated_aside(body, coding, limit, held.grow)
         finally:
             held.release()
+
+
+async def _inflated_aside(body: bytes, coding: str, limit: int, grow: Grow) -> bytes:
+    def inflated() -> bytes | RefusedError:
+        try:
+            return inflate(body, coding, limit, grow)
+        except RefusedError as error:
+            return error.anew()
+
+    outcome = await run_in_threadpool(inflated)
+    if isinstance(outcome, RefusedError):
+        raise outcome.anew()
+    return outcome
 
 
 class _Held:

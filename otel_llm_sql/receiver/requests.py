@@ -9,7 +9,7 @@ import asyncio
 import time
 
 from otel_llm_sql.receiver.answers import KINDS, Answer, Encoding, Kind, Reason, RefusedError
-from otel_llm_sql.receiver.groups import Groups, Request
+from otel_llm_sql.receiver.groups import Groups, Outcome, Request
 from otel_llm_sql.receiver.metrics import Meters
 from otel_llm_sql.receiver.probe import Probe
 from otel_llm_sql.receiver.settings import ReceiverSettings
@@ -65,14 +65,18 @@ class Reception:
             raise RefusedError("too_large", f"the request is larger than {self.settings.largest_inflated} bytes")
         patience = self.settings.answer_seconds
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
-        self.groups.add(Request(kind, body, encoding, future, loop, time.monotonic() + patience, len(body)))
+        future: asyncio.Future[Outcome] = loop.create_future()
+        size = max(len(body), self.settings.least_counted)
+        self.groups.add(Request(kind, body, encoding, future, loop, time.monotonic() + patience, size))
         try:
             async with asyncio.timeout(patience):
-                return await future
+                outcome = await future
         except TimeoutError:
             message = "the database has not stored the request in time; it may do so yet, and sending again is safe"
             raise RefusedError("unavailable", message, retry_after=2.0) from None
+        if isinstance(outcome, RefusedError):
+            raise outcome.anew()
+        return outcome
 
     async def obstacle(self) -> str:
         """Why requests would be refused now, in words; empty when the receiver is ready (`/readyz`)."""

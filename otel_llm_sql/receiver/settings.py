@@ -24,6 +24,8 @@ _MEBIBYTE = 1024 * 1024
 _WORKERS = 64
 _PORT = 65535
 _LONGEST = 20
+_LEAST = 24 * 1024
+"""Bytes that a call over gRPC takes beside its message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,11 @@ class ReceiverSettings:
     def largest_inflated(self) -> int:
         """Bytes that a request may have after decompression."""
         return min(self.inflated_bytes, self.queue_bytes)
+
+    @property
+    def least_counted(self) -> int:
+        """Bytes that a request is accounted for at least: a hundred thousand small ones are many megabytes."""
+        return min(_LEAST, self.queue_bytes // 1024)
 
     @property
     def sending_seconds(self) -> float:
