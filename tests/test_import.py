@@ -625,6 +625,20 @@ def test_standard_input(payload: bytes, database: str) -> None:
     assert len(stored(database)["llm_operations"]) == 2
 
 
+def test_a_name_that_cannot_be_printed(database: str, tmp_path: Path) -> None:
+    """Standard output may know fewer letters than the file system: the name is escaped, the next file imported."""
+    odd, next_one = (
+        written(tmp_path, "\u00e9\U0001f600.jsonl", LINES),
+        written(tmp_path, "next.pb", TRACES.read_bytes()),
+    )
+    command = [sys.executable, "-c", RUN, "import", "--db-uri", database, str(odd), str(next_one)]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
+    done = subprocess.run(command, capture_output=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\xe9\\U0001f600.jsonl: 4 stored" in done.stdout
+    assert b"next.pb: " in done.stdout
+
+
 @pytest.mark.parametrize(
     ("missing", "payload", "said"),
     [

@@ -7,6 +7,7 @@ prompt, and an exit code that says what kind it was (`failures.py`).
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import threading
@@ -51,12 +52,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as ended:  # --help, --version, words that are none of ours
         return ended.code if isinstance(ended.code, int) else 0
+    _print_anything()
     try:
         if getattr(COMMANDS[arguments.command], "HEARS_SIGNALS", False):
             return _guarded(arguments)
         return _run_interruptibly(arguments)
     except KeyboardInterrupt:
         os._exit(INTERRUPTED)  # nothing else ends a thread that waits in C
+
+
+def _print_anything() -> None:
+    """Have standard output escape what its encoding lacks, as standard error does: a file's name ends no command."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run_interruptibly(arguments: argparse.Namespace) -> int:
