@@ -301,6 +301,14 @@ def test_the_figures_of_all_workers(database: str) -> None:
         assert serving.metric("stored_total") == 20
 
 
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_the_log_says_when(count: str) -> None:
+    """Whichever process says something: time, level, words."""
+    with serve(f"postgresql://me@127.0.0.1:{free_port()}/llm", "--workers", count) as serving:
+        assert serving.post(traces(1).SerializeToString()).status == 503
+        until(lambda: any(re.match(r"\d{4}-\d\d-\d\d .* WARNING .*not stored", line) for line in serving.errors), 10)
+
+
 # -- TLS, CORS
 
 
@@ -356,7 +364,7 @@ def test_otlp_15_tls(authority: trustme.CA, database: str, tmp_path: Path, count
     assert len(ids(database)) == 2
 
 
-@pytest.mark.parametrize(("tls", "most"), [(False, 64 * 1024), (True, 16 * 1024)], ids=["plain", "tls"])
+@pytest.mark.parametrize(("tls", "most"), [(False, 64 * 1024), (True, 32 * 1024)], ids=["plain", "tls"])
 def test_connections_are_read_in_small_pieces(
     authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, *, tls: bool, most: int
 ) -> None:

@@ -63,9 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     from otel_llm_sql.receiver.server import require_certificates
     from otel_llm_sql.receiver.server import run as serve
     from otel_llm_sql.receiver.settings import load_receiver
-    from otel_llm_sql.receiver.workers import supervise
+    from otel_llm_sql.receiver.workers import LOG_FORMAT, supervise
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(format=LOG_FORMAT)
     given = {name: getattr(arguments, name) for name in (*_OPTIONS, "cors_origins")}
     settings = _with_grpc_if_installed(load_receiver(**given), arguments)
     # What is not stored is still with its sender: it is not kept anywhere else.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,8 @@ from otel_llm_sql.errors import ReceiverError
 from otel_llm_sql.receiver.ports import Ports
 from otel_llm_sql.receiver.settings import ReceiverSettings
 from otel_llm_sql.settings import Settings
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 _PAUSE = 1.0
 """Seconds before a worker that died is started again: one that cannot live is not to use up the machine."""
@@ -111,6 +114,8 @@ class _Crew:
 
 def _work(database: Settings, settings: ReceiverSettings, ports: Ports, serving: Connection) -> None:
     from otel_llm_sql.receiver.server import run
+
+    logging.basicConfig(format=LOG_FORMAT)
 
     def ready() -> None:
         serving.send_bytes(b"ready")
