@@ -103,6 +103,11 @@ class Groups:
         return "too much waits for the database" if self._used >= self._settings.queue_bytes else ""
 
     @property
+    def used(self) -> int:
+        """Bytes that requests are accounted for."""
+        return self._used
+
+    @property
     def decoding(self) -> int:
         """Bytes that the requests in hand take beyond what they are accounted for, where one of them is large."""
         return _DECODED * self._in_hand if self._in_hand > _GROUP else 0

@@ -1,7 +1,7 @@
 """Messages are read from gRPC, which tells the size of one only when it is whole, and meanwhile takes what is sent.
 
-So the memory of the process is watched. Where it grows beyond what may be under way, all messages but the one that was
-begun first are given up, and their senders told to come again.
+So the memory of the process is watched. Where it grows beyond what the process holds while nothing is read and what may
+be under way, all messages but the one that was begun first are given up, and their senders told to come again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ _LOOK = 0.01
 """Seconds between two looks at the memory: gRPC reads 10 MB in that time."""
 
 _BESIDE = 32 * 1024 * 1024
-"""Bytes that may come to what the process had at its start and what may be under way: modules that are loaded later,
-connections, what is decoded."""
+"""Bytes that may come to what the process holds for good and what may be under way: connections, what is decoded."""
+
+_GROWN = 96 * 1024 * 1024
+"""Bytes that the process may come to hold for good: modules that are loaded later, caches."""
 
 
 class Reading:
@@ -32,7 +34,7 @@ class Reading:
 
     def __init__(self, groups: Groups, settings: ReceiverSettings) -> None:
         self._groups, self._settings = groups, settings
-        self._allowed = resident() + settings.queue_bytes + _BESIDE
+        self._first = self._held = resident()
         self._begun: dict[asyncio.Timeout, None] = {}
         self._given_up: set[asyncio.Timeout] = set()
         self._next_look: asyncio.TimerHandle | None = None
@@ -45,6 +47,8 @@ class Reading:
         """
         if self._begun and self._is_full():
             raise _no_room()
+        if not self._begun and not self._groups.used:
+            self._held = min(max(self._held, resident()), self._first + _GROWN)
         counted = self._settings.least_counted
         self._groups.reserve(counted)
         try:
@@ -74,7 +78,7 @@ class Reading:
             self._watch()
 
     def _is_full(self) -> bool:
-        allowed = self._allowed + self._groups.decoding
+        allowed = self._held + self._settings.queue_bytes + _BESIDE + self._groups.decoding
         if resident() <= allowed:
             return False
         give_back()  # what was freed may still be ours
