@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from load import spans
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from rivals import RIVALS, Rival
-from senders import Sent, free_port, memory, request, send, wait_until_ready
+from senders import Sent, free_port, memory, request, send, send_over_grpc, wait_until_ready
 from servers import NAMES, started
 
 from otel_llm_sql.store.engines import create_engine
@@ -44,7 +44,7 @@ def receiver(url: str, *arguments: str) -> Iterator[tuple[int, int]]:
     """A receiver with one worker: its port and its process id."""
     port = free_port()
     command = [str(Path(sys.executable).parent / "otel-llm-sql"), "serve", "--db-uri", url]
-    command += ["--http", f"127.0.0.1:{port}", "--grpc", "off", *arguments]
+    command += ["--http", f"127.0.0.1:{port}", *(() if "--grpc" in arguments else ("--grpc", "off")), *arguments]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until_ready(port, "/readyz")
@@ -90,17 +90,28 @@ def answers(url: str, spans_per_second: float, seconds: int, seed: int) -> tuple
     return ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
 
 
-def overload(url: str, seed: int) -> tuple[float, int]:
-    """The most resident memory in megabytes while nothing can be written, and requests that were refused."""
-    with receiver(url, "--queue-bytes", str(QUEUE)) as (port, process):
+def overload(url: str, seed: int, senders: Callable[[int, list[bytes]], Sent] | None = None) -> tuple[float, int]:
+    """The most resident memory in megabytes while nothing can be written, and requests that were refused.
+
+    Args:
+        url: of an empty database.
+        seed: of the load.
+        senders: what sends; 400 connections over HTTP by default, else over gRPC.
+    """
+    grpc_port = free_port()
+    door = ("--grpc", f"127.0.0.1:{grpc_port}") if senders else ()
+    with receiver(url, "--queue-bytes", str(QUEUE), *door) as (port, process):
         sent(port, requests(20, 100, seed + 1), 4)
         engine = create_engine(url, timeout=60)
         with engine.connect() as connection:
             connection.exec_driver_sql(HOLD[connection.dialect.name]).close()
             bodies = requests(100, 100, seed) * 8  # 260 MB, half of it at the same time
             with get_context("fork").Pool(1) as pool:
-                made = [request(port, "/v1/traces", body) for body in bodies]
-                result = pool.apply_async(send, (port, made, 400, None))
+                if senders:
+                    result = pool.apply_async(senders, (grpc_port, bodies))
+                else:
+                    made = [request(port, "/v1/traces", body) for body in bodies]
+                    result = pool.apply_async(send, (port, made, 400, None))
                 most = 0.0
                 while not result.ready():
                     most = max(most, memory(process))
@@ -109,6 +120,11 @@ def overload(url: str, seed: int) -> tuple[float, int]:
         engine.dispose()
         outcome: Sent = result.get()
     return most, outcome.refused
+
+
+def over_grpc(port: int, bodies: list[bytes]) -> Sent:
+    """The same requests from 100 gRPC clients, four times over: they are refused fast."""
+    return send_over_grpc(port, bodies * 4, 100)
 
 
 HOLD = {
@@ -129,6 +145,8 @@ def measure(name: str, new_database: Callable[[], str], big: int, small: int, ru
     most, refused = overload(new_database(), 7)
     bound = (QUEUE + ALLOWED) / MEGABYTE
     print(f"{name:12} overload: {most:.0f} MB, bound {bound:.0f}; {refused:,} requests refused", flush=True)
+    most, refused = overload(new_database(), 7, over_grpc)
+    print(f"{name:12} overload over gRPC: {most:.0f} MB; {refused:,} requests refused", flush=True)
 
 
 def rival(known: Rival, folder: Path, count: int) -> None:

@@ -6,7 +6,7 @@ import http.client
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,13 +65,42 @@ def send(port: int, requests: Sequence[bytes], senders: int, per_second: float |
                     outcome.waits.append(time.perf_counter() - begun)
                     outcome.refused += status != 200
 
-    threads = [threading.Thread(target=work) for _ in range(senders)]
-    for thread in threads:
+    _together(work, senders, outcome)
+    return outcome
+
+
+def send_over_grpc(port: int, bodies: Sequence[bytes], clients: int) -> Sent:
+    """The same for OTLP/gRPC, one connection for each client; call it in a process of its own."""
+    import grpc  # threads of its own, which no fork survives
+
+    outcome, lock, wanted = Sent(), threading.Lock(), iter(bodies)
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+
+    def work() -> None:
+        with grpc.insecure_channel(f"127.0.0.1:{port}", options) as channel:
+            export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+            while True:
+                with lock:
+                    told = next(wanted, None)
+                if told is None:
+                    return
+                try:
+                    export(told, timeout=_PATIENCE)
+                except grpc.RpcError:
+                    outcome.refused += 1
+
+    _together(work, clients, outcome)
+    return outcome
+
+
+def _together(work: Callable[[], None], threads: int, outcome: Sent) -> None:
+    started = time.perf_counter()
+    working = [threading.Thread(target=work) for _ in range(threads)]
+    for thread in working:
         thread.start()
-    for thread in threads:
+    for thread in working:
         thread.join()
     outcome.seconds = time.perf_counter() - started
-    return outcome
 
 
 def _paced(requests: Sequence[bytes], per_second: float | None, started: float) -> Iterator[tuple[float, bytes]]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import random
 import re
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -80,6 +83,24 @@ def test_large_messages_at_the_same_time(new_database: Callable[[str], str]) -> 
         with ThreadPoolExecutor(40) as threads:
             assert all(threads.map(lambda _: sent_until_taken(serving, body), range(40)))
         assert memory(serving, "VmHWM") < 800 * MEGABYTE  # one is decoded; all of them are 640, and took 2,600
+
+
+def test_large_blocks_are_given_back_at_once() -> None:
+    """Bodies between which something lasts: freed, they make the process smaller by nearly all that they were."""
+    program = """
+        from otel_llm_sql.receiver.memory import give_large_back, resident
+        give_large_back()
+        len(b"x" * 20_000_000)  # by itself glibc would now keep what is no larger than this
+        lasting, bodies = [], []
+        for _ in range(200):
+            bodies.append(b"x" * 300_000)
+            lasting.append(b"x" * 2_000)
+        before = resident()
+        bodies.clear()
+        print(before - resident())
+    """
+    said = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)
+    assert int(said.stdout) > 55 * MEGABYTE
 
 
 def sent_until_taken(serving: Serving, body: bytes) -> bool:

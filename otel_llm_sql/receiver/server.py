@@ -21,6 +21,7 @@ import uvicorn
 
 from otel_llm_sql.errors import ReceiverError, SettingsError
 from otel_llm_sql.receiver.http import create_app
+from otel_llm_sql.receiver.memory import give_large_back
 from otel_llm_sql.receiver.ports import BACKLOG, Ports
 from otel_llm_sql.receiver.requests import Reception
 from otel_llm_sql.receiver.settings import ReceiverSettings
@@ -88,6 +89,7 @@ class _HttpServer(uvicorn.Server):
 async def _serve(database: Settings, settings: ReceiverSettings, ports: Ports, ready: Callable[[], None]) -> None:
     stop = _stop_signal()
     read_in_small_pieces()
+    give_large_back()
     reception = Reception(database, settings)
     try:
         grpc_server = await _open_grpc(reception, settings, ports)
