@@ -72,8 +72,9 @@ class Reading:
         if len(self._begun) > 1 and self._is_full():
             now = asyncio.get_running_loop().time()
             for patience in [*self._begun][1:]:
-                self._given_up.add(patience)
-                patience.reschedule(now)
+                if not patience.expired():  # whose task has not heard of it yet
+                    self._given_up.add(patience)
+                    patience.reschedule(now)
         if len(self._begun) > 1:
             self._watch()
 
