@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import re
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,10 +18,11 @@ import grpc
 import pytest
 import sqlalchemy as sa
 from databases import free_port
-from receivers import traces, until
+from receivers import PROTOBUF, traces, until
 from serving import Serving, send, serve
 
 MEGABYTE = 1_000_000
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 
@@ -39,9 +41,8 @@ def large(size: int) -> bytes:
 
 
 def over_grpc(serving: Serving, body: bytes) -> None:
-    method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
     with serving.channel() as channel, pytest.raises(grpc.RpcError):
-        channel.unary_unary(method)(body, timeout=60)
+        channel.unary_unary(EXPORT)(body, timeout=60)
 
 
 def over_http(serving: Serving, body: bytes) -> None:
@@ -85,6 +86,30 @@ def test_large_messages_at_the_same_time(new_database: Callable[[str], str]) -> 
         assert memory(serving, "VmHWM") < 800 * MEGABYTE  # one is decoded; all of them are 640, and took 2,600
 
 
+def test_overload_over_http(new_database: Callable[[str], str]) -> None:
+    """400 senders, and a database that takes nothing: no more memory than the queue's bound and 150 MB."""
+    url, queue = new_database("sqlite"), 64 * 1024 * 1024
+    body = traces(100, note="n" * 2500).SerializeToString()
+    with serve(url, "--queue-bytes", str(queue), OTEL_LLM_SQL_RECEIVER_ANSWER_SECONDS="2") as serving:
+        assert serving.post(traces(1).SerializeToString()).status == 200
+        engine = sa.create_engine(url)
+        with engine.connect() as connection, ThreadPoolExecutor(400) as threads:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            assert set(threads.map(lambda _: status_of_raw(serving, body), range(1200))) == {b"503"}
+            connection.exec_driver_sql("ROLLBACK")
+        engine.dispose()
+        assert memory(serving, "VmHWM") <= queue + 150 * MEGABYTE
+        until(lambda: serving.post(body).status == 200)
+
+
+def status_of_raw(serving: Serving, body: bytes) -> bytes:
+    """The status of a request by a client that costs next to nothing: others are slower than the receiver."""
+    head = f"POST /v1/traces HTTP/1.1\r\nHost: h\r\nContent-Type: {PROTOBUF}\r\n"
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=60) as line:
+        line.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        return line.recv(65536).split(b" ", 2)[1]
+
+
 def test_large_blocks_are_given_back_at_once() -> None:
     """Bodies between which something lasts: freed, they make the process smaller by nearly all that they were."""
     program = """
@@ -105,11 +130,10 @@ def test_large_blocks_are_given_back_at_once() -> None:
 
 def sent_until_taken(serving: Serving, body: bytes) -> bool:
     """Send as a client does: again after UNAVAILABLE, and only then."""
-    call = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
     with serving.channel() as channel:
         while True:
             try:
-                return channel.unary_unary(call)(body, timeout=120) == b""
+                return channel.unary_unary(EXPORT)(body, timeout=120) == b""
             except grpc.RpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:  # type: ignore[attr-defined]
                     raise
